@@ -1,0 +1,50 @@
+/**
+ * The smallest host: one CPU, nothing to wait for. It lets the DMA API run in a test or in another
+ * simulator that has no notion of CPUs; time is kept per CPU all the same, as the sum of what was spent.
+ */
+import { ACCOUNT_COUNT, fail } from "@vnic/sim/core"
+import type { Host, Step } from "./types.ts"
+
+export interface PlainHost extends Host {
+  /** Picoseconds spent by account. */
+  readonly ledger: Float64Array
+}
+
+/** A host with one CPU whose locks are always free. */
+export function makePlainHost(): PlainHost {
+  const steps: Array<Step> = [() => fail("step 0 was run")]
+  const held: Array<boolean> = []
+  const stack: Array<number> = []
+  const localPs = new Float64Array(1)
+  const ledger = new Float64Array(ACCOUNT_COUNT)
+  return {
+    count: 1,
+    localPs,
+    ledger,
+    define: (_name, step) => steps.push(step) - 1,
+    spend: (_cpu, account, durationPs) => {
+      localPs[0]! += durationPs
+      ledger[account]! += durationPs
+    },
+    call: (_cpu, entry, then) => {
+      stack.push(then)
+      return entry
+    },
+    leave: () => stack.pop() ?? fail("a subroutine was left that was not entered"),
+    makeLock: () => held.push(false) - 1,
+    lock: (_cpu, lock, then) => {
+      if (held[lock] === true) fail("the only CPU asked for a lock that it holds")
+      held[lock] = true
+      return then
+    },
+    unlock: (_cpu, lock) => {
+      if (held[lock] !== true) fail("a lock that is free was let go")
+      held[lock] = false
+    },
+    runAlone: (cpu, entry) => {
+      stack.push(0)
+      let step = entry
+      while (step !== 0) step = steps[step]!(cpu)
+    }
+  }
+}

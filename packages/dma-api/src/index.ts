@@ -1,0 +1,3 @@
+export * from "./Dma.ts"
+export * from "./Errors.ts"
+export * from "./Options.ts"

@@ -1,0 +1,96 @@
+/**
+ * The oracle of IOVA allocators: a window's entries as an array of booleans, one bitmap allocator's policy
+ * spelt out entry by entry, and ranges that are asked about by linear search. Slow, and short enough to believe.
+ */
+import { BLOCK_ENTRIES, IOVA_NONE, SMALL_PAGES_MAX } from "../core/bitmap.ts"
+
+export class NaiveRanges {
+  /** used[entry]: allocated or reserved. */
+  readonly used: Array<boolean>
+  /** 64-bit words that the last allocation looked at. */
+  wordsScanned = 0
+  private readonly half: number
+  private smallHint = 0
+  private largeHint: number
+
+  constructor(pageCount: number, isEntryZeroReserved: boolean) {
+    this.used = Array.from({ length: pageCount }, (_, entry) => isEntryZeroReserved && entry === 0)
+    this.half = Math.floor(pageCount / 2)
+    this.largeHint = this.half
+  }
+
+  /** The range that the policy chooses, now used; or IOVA_NONE. */
+  allocate(pages: number, alignment = 1, reach = this.used.length): number {
+    const count = this.used.length
+    const isLarge = pages > SMALL_PAGES_MAX
+    const ownEnd = isLarge ? count : this.half
+    const hint = isLarge ? this.largeHint : this.smallHint
+    const passes =
+      reach >= ownEnd
+        ? [
+            [hint, ownEnd],
+            [isLarge ? this.half : 0, ownEnd]
+          ]
+        : [
+            [reach === 0 ? 0 : hint % reach, reach],
+            [0, reach]
+          ]
+    passes.push([isLarge || reach < count ? 0 : this.half, Math.min(count, reach)])
+    this.wordsScanned = 0
+    for (const [from, to] of passes) {
+      const entry = this.firstFit(from!, to!, pages, alignment)
+      if (entry === IOVA_NONE) continue
+      this.used.fill(true, entry, entry + pages)
+      const end = entry + pages
+      if (isLarge) this.largeHint = end
+      else this.smallHint = Math.ceil(end / BLOCK_ENTRIES) * BLOCK_ENTRIES
+      return entry
+    }
+    return IOVA_NONE
+  }
+
+  free(entry: number, pages: number): void {
+    this.used.fill(false, entry, entry + pages)
+  }
+
+  /** The last entry of a range that is searched is left alone. */
+  private firstFit(from: number, to: number, pages: number, alignment: number): number {
+    const lookedAt = new Set<number>()
+    let found = IOVA_NONE
+    let start = Math.ceil(from / alignment) * alignment
+    while (found === IOVA_NONE && start + pages <= to - 1) {
+      let entry = start
+      while (entry < start + pages) {
+        lookedAt.add(Math.floor(entry / 64))
+        if (this.used[entry]) break
+        entry++
+      }
+      if (entry === start + pages) found = start
+      else start = (Math.floor(entry / alignment) + 1) * alignment
+    }
+    this.wordsScanned += lookedAt.size
+    return found
+  }
+}
+
+/** A range of bus addresses, [start, start + sizeBytes). */
+export interface BusRange {
+  readonly busAddr: number
+  readonly sizeBytes: number
+}
+
+/** Two ranges of the list that share a page, or undefined. */
+export function findOverlap(
+  ranges: ReadonlyArray<BusRange>,
+  pageBytes: number
+): readonly [BusRange, BusRange] | undefined {
+  const firstPage = (range: BusRange) => Math.floor(range.busAddr / pageBytes)
+  const lastPage = (range: BusRange) => Math.floor((range.busAddr + range.sizeBytes - 1) / pageBytes)
+  const sorted = [...ranges].sort((left, right) => left.busAddr - right.busAddr)
+  for (let index = 1; index < sorted.length; index++) {
+    const before = sorted[index - 1]!
+    const after = sorted[index]!
+    if (firstPage(after) <= lastPage(before)) return [before, after]
+  }
+  return undefined
+}

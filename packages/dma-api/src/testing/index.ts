@@ -1,0 +1,5 @@
+export * from "./FlatTable.ts"
+export * from "./NaiveRanges.ts"
+export * from "./NaiveTracker.ts"
+export * from "./RecordingHost.ts"
+export * from "./misbehavingDriver.ts"

@@ -1,0 +1,36 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { afterAll, describe, expect, it } from "vitest"
+import * as Effect from "effect/Effect"
+
+const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8")
+const examples = [...readme.matchAll(/```ts\n([\s\S]*?)```/g)].map((match) => match[1]!)
+
+// Inside the package, so that the examples' imports are found as a reader's would be, and where git does not look.
+const output = join(import.meta.dirname, "../dist")
+mkdirSync(output, { recursive: true })
+const folder = mkdtempSync(join(output, "readme-"))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+/** Runs an example as a module, with its named constants exported. */
+async function run(index: number, names: ReadonlyArray<string>): Promise<Record<string, unknown>> {
+  const file = join(folder, `example-${index}.ts`)
+  writeFileSync(file, `${examples[index]!}\n${names.length > 0 ? `export { ${names.join(", ")} }` : ""}\n`)
+  return (await import(/* @vite-ignore */ file)) as Record<string, unknown>
+}
+
+describe("the examples of the README", () => {
+  it("the first one is short, runs, and does what its comments say", async () => {
+    expect(examples).toHaveLength(2)
+    expect(examples[0]!.trim().split("\n").length).toBeLessThanOrEqual(20)
+    const { busAddr, dma, entries } = await run(0, ["busAddr", "dma", "entries"])
+    expect(busAddr).toBe(0x8000_0040)
+    expect((entries as Map<number, number>).size).toBe(0)
+    expect((dma as { snapshot(): object }).snapshot()).toMatchObject({ maps: 1, unmaps: 1, live: 0, findings: 0 })
+  })
+
+  it("the Effect one runs", async () => {
+    const { program } = await run(1, [])
+    expect(await Effect.runPromise(program as Effect.Effect<number>)).toBe(0x1000)
+  })
+})

@@ -1,0 +1,167 @@
+/**
+ * The driver of one device: it allocates the rings, brings the device up, serves it, and takes everything
+ * back at the end. The work of a frame is in napi.ts, transmit.ts and the strategies.
+ */
+import type { Coherent } from "@vnic/dma-api/core"
+import { Blocks } from "./blocks.ts"
+import {
+  resetDevice,
+  setUpInterrupts,
+  setUpReceive,
+  setUpTransmit,
+  startDevice,
+  startQueue,
+  stopDevice,
+  type BringUpFailure
+} from "./bringUp.ts"
+import { Napi } from "./napi.ts"
+import type { DriverWorld } from "./ports.ts"
+import { RxRing } from "./rxRing.ts"
+import { makeStrategy, type StrategyName } from "./strategies/index.ts"
+import { ReceiveContext, type ReceiveStrategy } from "./strategy.ts"
+import { Transmit, type SmallFrames } from "./transmit.ts"
+import { COPY_SLOT_BYTES, TxRing } from "./txRing.ts"
+
+export interface NetDriverOptions {
+  readonly strategy: StrategyName
+  readonly queues: number
+  readonly rxDescriptors: number
+  readonly txDescriptors: number
+  /** Most frames that one poll takes. */
+  readonly budget: number
+  readonly small: SmallFrames
+  readonly dropEnable: boolean
+  readonly promiscuous: boolean
+  readonly macAddress: ReadonlyArray<number>
+  readonly interruptIntervalPs: number
+}
+
+/** What the driver has counted since the beginning. */
+export interface DriverStatistics {
+  readonly interrupts: number
+  readonly polls: number
+  readonly framesReceived: number
+  /** Frames given up because no replacement buffers could be had. */
+  readonly framesDroppedNoBuffer: number
+  readonly framesTransmitted: number
+  readonly framesDroppedTransmit: number
+}
+
+/** No memory for a ring, or it could not be mapped. */
+export interface NoRingMemory {
+  readonly step: "ring memory"
+  readonly sizeBytes: number
+}
+
+export type DriverFailure = BringUpFailure | NoRingMemory
+
+const BOOT_CPU = 0
+const DESCRIPTOR_BYTES = 16
+
+export class NetDriver {
+  readonly napi: Napi
+  readonly rxRings: ReadonlyArray<RxRing>
+  readonly txRings: ReadonlyArray<TxRing>
+  readonly strategy: ReceiveStrategy
+  private readonly world: DriverWorld
+  private readonly options: NetDriverOptions
+  private readonly transmit: Transmit
+  private readonly coherent: ReadonlyArray<Coherent>
+
+  constructor(world: DriverWorld, options: NetDriverOptions, rx: ReadonlyArray<RxRing>, tx: ReadonlyArray<TxRing>) {
+    this.world = world
+    this.options = options
+    this.rxRings = rx
+    this.txRings = tx
+    this.coherent = [...rx.map((ring) => ring.block), ...tx.flatMap((ring) => [ring.block, ring.copyBlock])]
+    const context = new ReceiveContext(world.cpus.count, rx[0]!)
+    const blocks = new Blocks(world.cpus, world.pages, world.costs.pageAllocationPs)
+    this.strategy = makeStrategy(options.strategy, world, context, blocks, options.queues)
+    this.transmit = new Transmit(world, tx[0]!, options.small)
+    this.napi = new Napi(world, {
+      budget: options.budget,
+      rxRings: rx,
+      txRings: tx,
+      strategy: this.strategy,
+      context,
+      transmit: this.transmit
+    })
+  }
+
+  /** Brings the device up and posts all receive buffers. */
+  bringUp(): BringUpFailure | undefined {
+    const { registers } = this.world
+    const { options } = this
+    const failure = resetDevice(registers)
+    if (failure !== undefined) return failure
+    setUpReceive(registers, options, this.rxRings)
+    setUpTransmit(registers, this.txRings)
+    setUpInterrupts(registers, options)
+    for (let queue = 0; queue < options.queues; queue++) {
+      const tail = this.napi.fillAlone(BOOT_CPU, queue)
+      const stuck = startQueue(registers, queue, tail)
+      if (stuck !== undefined) return stuck
+    }
+    return startDevice(registers, options.queues)
+  }
+
+  /**
+   * Stops the device and gives back every buffer, mapping and ring. Afterwards nothing of this driver is
+   * mapped; what is, is a leak. The CPUs must be idle.
+   */
+  shutdown(): BringUpFailure | undefined {
+    const failure = stopDevice(this.world.registers, this.options.queues)
+    for (const ring of this.rxRings) {
+      for (let index = 0; index < ring.count; index++) {
+        const slot = this.slotInOrder(ring, index)
+        if (ring.filled[slot] === 1) this.strategy.discard(BOOT_CPU, ring, slot)
+      }
+      ring.filled.fill(0)
+      this.strategy.finish(BOOT_CPU, ring.queue)
+    }
+    for (const ring of this.txRings) this.transmit.discard(BOOT_CPU, ring)
+    for (const block of this.coherent) this.world.device.freeCoherent(BOOT_CPU, block)
+    return failure
+  }
+
+  /** Slots from the oldest on: chunks are released in the order in which they were handed out. */
+  private slotInOrder(ring: RxRing, index: number): number {
+    return (ring.nextToClean + index) % ring.count
+  }
+
+  statistics(): DriverStatistics {
+    const { napi, transmit } = this
+    return {
+      interrupts: napi.interrupts,
+      polls: napi.polls,
+      framesReceived: napi.framesTaken,
+      framesDroppedNoBuffer: napi.framesDropped,
+      framesTransmitted: transmit.frames,
+      framesDroppedTransmit: transmit.dropped
+    }
+  }
+}
+
+/** Allocates the rings and makes the driver; it does not touch the device yet. */
+export function makeNetDriver(world: DriverWorld, options: NetDriverOptions): NetDriver | NoRingMemory {
+  const rx: Array<RxRing> = []
+  const tx: Array<TxRing> = []
+  const taken: Array<Coherent> = []
+  const allocate = (sizeBytes: number): Coherent | undefined => {
+    const block = world.device.allocCoherent(BOOT_CPU, sizeBytes)
+    if (block !== undefined) taken.push(block)
+    return block
+  }
+  for (let queue = 0; queue < options.queues; queue++) {
+    const rxBlock = allocate(options.rxDescriptors * DESCRIPTOR_BYTES)
+    const txBlock = allocate(options.txDescriptors * DESCRIPTOR_BYTES)
+    const copyBlock = allocate(options.txDescriptors * COPY_SLOT_BYTES)
+    if (rxBlock === undefined || txBlock === undefined || copyBlock === undefined) {
+      for (const block of taken) world.device.freeCoherent(BOOT_CPU, block)
+      return { step: "ring memory", sizeBytes: options.rxDescriptors * DESCRIPTOR_BYTES }
+    }
+    rx.push(new RxRing(world.memory, queue, options.rxDescriptors, rxBlock))
+    tx.push(new TxRing(world.memory, queue, options.txDescriptors, txBlock, copyBlock))
+  }
+  return new NetDriver(world, options, rx, tx)
+}

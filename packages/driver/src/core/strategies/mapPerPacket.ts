@@ -1,0 +1,177 @@
+/**
+ * Map per packet, as mlx4 did before July 2012: two buffers a frame, cut from two blocks, each mapped when
+ * it is posted and unmapped when it is given up. The replacement is mapped before the old buffers are
+ * unmapped; when there is none the frame is dropped and its buffers stay posted, so the ring never drains.
+ *
+ * With the direct backend it is the baseline: the same buffers, and maps that do nothing.
+ * MODEL: the result of each map is checked, which the driver of the time did not do.
+ * [Linux 3.4 drivers/net/ethernet/mellanox/mlx4/en_rx.c mlx4_en_complete_rx_desc]
+ */
+import { FROM_DEVICE } from "@vnic/dma-api/core"
+import type { PhysAddr } from "@vnic/sim/core"
+import { ChunkCutter, NO_CHUNK, type Blocks } from "../blocks.ts"
+import type { DriverWorld } from "../ports.ts"
+import type { RxRing } from "../rxRing.ts"
+import { BODY_BUFFER_BYTES, HEAD_BUFFER_BYTES, type ReceiveContext, type ReceiveStrategy } from "../strategy.ts"
+
+export class MapPerPacket implements ReceiveStrategy {
+  readonly name: string
+  readonly take: number
+  readonly release: number
+  readonly fill: number
+  private readonly world: DriverWorld
+  private readonly context: ReceiveContext
+  private readonly blocks: Blocks
+  private readonly heads: Array<ChunkCutter>
+  private readonly bodies: Array<ChunkCutter>
+  /** The pair of buffers that each CPU is mapping. */
+  private readonly newHead: Int32Array
+  private readonly newBody: Int32Array
+  private readonly newHeadBus: Float64Array
+  private readonly isPairReady: Uint8Array
+  private readonly pairHeadMapped: number
+  private readonly pairBodyMapped: number
+  private readonly pairGivenUp: number
+  private readonly makePair: number
+  private readonly takeReplaced: number
+  private readonly takeHeadUnmapped: number
+  private readonly takeDone: number
+  private readonly filled: number
+
+  constructor(name: string, world: DriverWorld, context: ReceiveContext, blocks: Blocks, queueCount: number) {
+    this.name = name
+    this.world = world
+    this.context = context
+    this.blocks = blocks
+    this.heads = Array.from({ length: queueCount }, () => new ChunkCutter(blocks, HEAD_BUFFER_BYTES))
+    this.bodies = Array.from({ length: queueCount }, () => new ChunkCutter(blocks, BODY_BUFFER_BYTES))
+    const { cpus } = world
+    this.newHead = new Int32Array(cpus.count)
+    this.newBody = new Int32Array(cpus.count)
+    this.newHeadBus = new Float64Array(cpus.count)
+    this.isPairReady = new Uint8Array(cpus.count)
+    this.makePair = cpus.define("pair", (cpu) => this.allocatePair(cpu))
+    this.pairHeadMapped = cpus.define("pair: head mapped", (cpu) => this.mapBody(cpu))
+    this.pairBodyMapped = cpus.define("pair: body mapped", (cpu) => this.pairMapped(cpu))
+    this.pairGivenUp = cpus.define("pair: given up", (cpu) => this.noPair(cpu))
+    this.take = cpus.define("take", (cpu) => cpus.call(cpu, this.makePair, this.takeReplaced))
+    this.takeReplaced = cpus.define("take: replaced", (cpu) => this.unmapHead(cpu))
+    this.takeHeadUnmapped = cpus.define("take: head unmapped", (cpu) => this.unmapBody(cpu))
+    this.takeDone = cpus.define("take: done", (cpu) => this.handOver(cpu))
+    this.release = cpus.define("release", (cpu) => this.putPieces(cpu))
+    this.fill = cpus.define("fill", (cpu) => cpus.call(cpu, this.makePair, this.filled))
+    this.filled = cpus.define("fill: done", (cpu) => this.fillSlot(cpu))
+  }
+
+  private cut(cpu: number, cutter: ChunkCutter): PhysAddr {
+    if (!cutter.hasChunk) {
+      const block = this.blocks.allocate(cpu)
+      if (block === NO_CHUNK) return NO_CHUNK
+      cutter.startBlock(block)
+    }
+    return cutter.cut()
+  }
+
+  /** Two chunks, then their maps: all or nothing. */
+  private allocatePair(cpu: number): number {
+    const queue = this.context.rings[cpu]!.queue
+    this.isPairReady[cpu] = 0
+    const head = this.cut(cpu, this.heads[queue]!)
+    if (head === NO_CHUNK) return this.world.cpus.leave(cpu)
+    const body = this.cut(cpu, this.bodies[queue]!)
+    if (body === NO_CHUNK) {
+      this.blocks.put(head)
+      return this.world.cpus.leave(cpu)
+    }
+    this.newHead[cpu] = head
+    this.newBody[cpu] = body
+    return this.world.device.beginMapSingle(cpu, head, HEAD_BUFFER_BYTES, FROM_DEVICE, this.pairHeadMapped)
+  }
+
+  private mapBody(cpu: number): number {
+    const { device } = this.world
+    const bus = device.mapped[cpu]!
+    if (device.mappingError(bus)) return this.noPair(cpu)
+    this.newHeadBus[cpu] = bus
+    return device.beginMapSingle(cpu, this.newBody[cpu]!, BODY_BUFFER_BYTES, FROM_DEVICE, this.pairBodyMapped)
+  }
+
+  private pairMapped(cpu: number): number {
+    const { cpus, device } = this.world
+    if (device.mappingError(device.mapped[cpu]!)) {
+      return device.beginUnmapSingle(cpu, this.newHeadBus[cpu]!, HEAD_BUFFER_BYTES, FROM_DEVICE, this.pairGivenUp)
+    }
+    this.isPairReady[cpu] = 1
+    return cpus.leave(cpu)
+  }
+
+  private noPair(cpu: number): number {
+    this.blocks.put(this.newHead[cpu]!)
+    this.blocks.put(this.newBody[cpu]!)
+    return this.world.cpus.leave(cpu)
+  }
+
+  private unmapHead(cpu: number): number {
+    const { context, world } = this
+    if (this.isPairReady[cpu] === 0) {
+      context.isTaken[cpu] = 0
+      return world.cpus.leave(cpu)
+    }
+    const ring = context.rings[cpu]!
+    const headBus = ring.headBus[ring.nextToClean]!
+    return world.device.beginUnmapSingle(cpu, headBus, HEAD_BUFFER_BYTES, FROM_DEVICE, this.takeHeadUnmapped)
+  }
+
+  private unmapBody(cpu: number): number {
+    const ring = this.context.rings[cpu]!
+    const bodyBus = ring.bodyBus[ring.nextToClean]!
+    return this.world.device.beginUnmapSingle(cpu, bodyBus, BODY_BUFFER_BYTES, FROM_DEVICE, this.takeDone)
+  }
+
+  private handOver(cpu: number): number {
+    const { context } = this
+    const ring = context.rings[cpu]!
+    const slot = ring.nextToClean
+    context.headPhys[cpu] = ring.headPhys[slot]!
+    context.bodyPhys[cpu] = ring.bodyPhys[slot]!
+    context.isTaken[cpu] = 1
+    this.putPair(cpu, ring, slot)
+    return this.world.cpus.leave(cpu)
+  }
+
+  /** The pair goes into a slot; `mapped` still holds the body's address, the last that was mapped. */
+  private putPair(cpu: number, ring: RxRing, slot: number): void {
+    ring.headBus[slot] = this.newHeadBus[cpu]!
+    ring.bodyBus[slot] = this.world.device.mapped[cpu]!
+    ring.fill(slot, this.newHead[cpu]!, this.newBody[cpu]!)
+  }
+
+  private putPieces(cpu: number): number {
+    this.blocks.put(this.context.headPhys[cpu]!)
+    this.blocks.put(this.context.bodyPhys[cpu]!)
+    return this.world.cpus.leave(cpu)
+  }
+
+  private fillSlot(cpu: number): number {
+    if (this.isPairReady[cpu] === 1) {
+      const ring = this.context.rings[cpu]!
+      this.putPair(cpu, ring, ring.nextToUse)
+    }
+    return this.world.cpus.leave(cpu)
+  }
+
+  discard(cpu: number, ring: RxRing, slot: number): void {
+    const { device } = this.world
+    device.unmapSingle(cpu, ring.headBus[slot]!, HEAD_BUFFER_BYTES, FROM_DEVICE)
+    device.unmapSingle(cpu, ring.bodyBus[slot]!, BODY_BUFFER_BYTES, FROM_DEVICE)
+    this.blocks.put(ring.headPhys[slot]!)
+    this.blocks.put(ring.bodyPhys[slot]!)
+  }
+
+  finish(_cpu: number, queue: number): void {
+    for (const cutter of [this.heads[queue]!, this.bodies[queue]!]) {
+      if (cutter.hasChunk) this.blocks.put(cutter.block)
+      cutter.block = NO_CHUNK
+    }
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * Page chunks, as mlx4 after July 2012: the same two buffers a frame, but a block is mapped once, whole,
+ * its chunks are handed out, and it is unmapped when its last chunk is released. Chunks are released in the
+ * order in which they were handed out, so when the last one is, the device has no use for any other.
+ *
+ * A slot is filled all or nothing: both cutters have a chunk before either is cut from. When no block can
+ * be had the ring stays short and is filled up by a later poll.
+ * [Linux commit 4cce66cdd14a; 3.10 en_rx.c]
+ */
+import { FROM_DEVICE } from "@vnic/dma-api/core"
+import type { PhysAddr } from "@vnic/sim/core"
+import { ChunkCutter, NO_CHUNK, type Blocks } from "../blocks.ts"
+import type { DriverWorld } from "../ports.ts"
+import type { RxRing } from "../rxRing.ts"
+import { BODY_BUFFER_BYTES, HEAD_BUFFER_BYTES, type ReceiveContext, type ReceiveStrategy } from "../strategy.ts"
+
+export class PageChunk implements ReceiveStrategy {
+  readonly name: string
+  readonly take: number
+  readonly release: number
+  readonly fill: number
+  private readonly world: DriverWorld
+  private readonly context: ReceiveContext
+  private readonly blocks: Blocks
+  private readonly heads: Array<ChunkCutter>
+  private readonly bodies: Array<ChunkCutter>
+  /** The block that each CPU is mapping or unmapping. */
+  private readonly block: Int32Array
+  private readonly headBlockMapped: number
+  private readonly bodyBlockMapped: number
+  private readonly headBlockUnmapped: number
+  private readonly bodyBlockUnmapped: number
+
+  constructor(name: string, world: DriverWorld, context: ReceiveContext, blocks: Blocks, queueCount: number) {
+    this.name = name
+    this.world = world
+    this.context = context
+    this.blocks = blocks
+    this.heads = Array.from({ length: queueCount }, () => new ChunkCutter(blocks, HEAD_BUFFER_BYTES))
+    this.bodies = Array.from({ length: queueCount }, () => new ChunkCutter(blocks, BODY_BUFFER_BYTES))
+    const { cpus } = world
+    this.block = new Int32Array(cpus.count).fill(NO_CHUNK)
+    this.take = cpus.define("take", (cpu) => this.sync(cpu))
+    this.release = cpus.define("release", (cpu) => this.releaseHead(cpu))
+    this.headBlockUnmapped = cpus.define("release: head block unmapped", (cpu) => this.releaseBody(cpu))
+    this.bodyBlockUnmapped = cpus.define("release: body block unmapped", (cpu) => this.released(cpu))
+    this.fill = cpus.define("fill", (cpu) => this.needHead(cpu))
+    this.headBlockMapped = cpus.define("fill: head block mapped", (cpu) => this.haveHead(cpu))
+    this.bodyBlockMapped = cpus.define("fill: body block mapped", (cpu) => this.haveBody(cpu))
+  }
+
+  private sync(cpu: number): number {
+    const { context, world } = this
+    const ring = context.rings[cpu]!
+    const slot = ring.nextToClean
+    const bodyBytes = context.bodyBytes[cpu]!
+    world.device.syncSingleForCpu(cpu, ring.headBus[slot]!, context.headBytes[cpu]!, FROM_DEVICE)
+    if (bodyBytes > 0) world.device.syncSingleForCpu(cpu, ring.bodyBus[slot]!, bodyBytes, FROM_DEVICE)
+    context.headPhys[cpu] = ring.headPhys[slot]!
+    context.bodyPhys[cpu] = ring.bodyPhys[slot]!
+    context.isTaken[cpu] = 1
+    ring.filled[slot] = 0
+    return world.cpus.leave(cpu)
+  }
+
+  private releaseHead(cpu: number): number {
+    const phys = this.context.headPhys[cpu]!
+    if (!this.heads[0]!.isLast(phys)) {
+      this.blocks.put(phys)
+      return this.releaseBody(cpu)
+    }
+    return this.unmapBlock(cpu, phys, this.headBlockUnmapped)
+  }
+
+  private unmapBlock(cpu: number, lastChunk: PhysAddr, then: number): number {
+    const { blocks } = this
+    const bus = blocks.bus[blocks.indexOf(lastChunk)]!
+    this.block[cpu] = lastChunk
+    return this.world.device.beginUnmapSingle(cpu, bus, blocks.blockBytes, FROM_DEVICE, then)
+  }
+
+  /** Goes on with the body; a head block that was unmapped is given back first. */
+  private releaseBody(cpu: number): number {
+    if (this.block[cpu] !== NO_CHUNK) this.putUnmapped(cpu)
+    const phys = this.context.bodyPhys[cpu]!
+    if (!this.bodies[0]!.isLast(phys)) {
+      this.blocks.put(phys)
+      return this.world.cpus.leave(cpu)
+    }
+    return this.unmapBlock(cpu, phys, this.bodyBlockUnmapped)
+  }
+
+  private released(cpu: number): number {
+    this.putUnmapped(cpu)
+    return this.world.cpus.leave(cpu)
+  }
+
+  private putUnmapped(cpu: number): void {
+    this.blocks.put(this.block[cpu]!)
+    this.block[cpu] = NO_CHUNK
+  }
+
+  private needHead(cpu: number): number {
+    const cutter = this.heads[this.context.rings[cpu]!.queue]!
+    return cutter.hasChunk ? this.needBody(cpu) : this.mapBlock(cpu, this.headBlockMapped)
+  }
+
+  private mapBlock(cpu: number, then: number): number {
+    const block = this.blocks.allocate(cpu)
+    if (block === NO_CHUNK) return this.world.cpus.leave(cpu)
+    this.block[cpu] = block
+    return this.world.device.beginMapSingle(cpu, block, this.blocks.blockBytes, FROM_DEVICE, then)
+  }
+
+  /** The block's map is done: true when the cutter can go on with it. */
+  private startBlock(cpu: number, cutter: ChunkCutter): boolean {
+    const { blocks, world } = this
+    const block = this.block[cpu]!
+    const bus = world.device.mapped[cpu]!
+    this.block[cpu] = NO_CHUNK
+    if (world.device.mappingError(bus)) {
+      blocks.put(block)
+      return false
+    }
+    blocks.bus[blocks.indexOf(block)] = bus
+    cutter.startBlock(block)
+    return true
+  }
+
+  private haveHead(cpu: number): number {
+    const cutter = this.heads[this.context.rings[cpu]!.queue]!
+    return this.startBlock(cpu, cutter) ? this.needBody(cpu) : this.world.cpus.leave(cpu)
+  }
+
+  private needBody(cpu: number): number {
+    const cutter = this.bodies[this.context.rings[cpu]!.queue]!
+    return cutter.hasChunk ? this.cutBoth(cpu) : this.mapBlock(cpu, this.bodyBlockMapped)
+  }
+
+  private haveBody(cpu: number): number {
+    const cutter = this.bodies[this.context.rings[cpu]!.queue]!
+    return this.startBlock(cpu, cutter) ? this.cutBoth(cpu) : this.world.cpus.leave(cpu)
+  }
+
+  private cutBoth(cpu: number): number {
+    const { blocks } = this
+    const ring = this.context.rings[cpu]!
+    const slot = ring.nextToUse
+    const head = this.heads[ring.queue]!.cut()
+    const body = this.bodies[ring.queue]!.cut()
+    ring.headBus[slot] = blocks.bus[blocks.indexOf(head)]! + (head % blocks.blockBytes)
+    ring.bodyBus[slot] = blocks.bus[blocks.indexOf(body)]! + (body % blocks.blockBytes)
+    ring.fill(slot, head, body)
+    return this.world.cpus.leave(cpu)
+  }
+
+  discard(cpu: number, ring: RxRing, slot: number): void {
+    this.giveBack(cpu, ring.headPhys[slot]!, this.heads[0]!)
+    this.giveBack(cpu, ring.bodyPhys[slot]!, this.bodies[0]!)
+  }
+
+  private giveBack(cpu: number, phys: PhysAddr, cutter: ChunkCutter): void {
+    if (cutter.isLast(phys)) this.unmapBlockNow(cpu, phys)
+    this.blocks.put(phys)
+  }
+
+  private unmapBlockNow(cpu: number, phys: PhysAddr): void {
+    const { blocks } = this
+    this.world.device.unmapSingle(cpu, blocks.bus[blocks.indexOf(phys)]!, blocks.blockBytes, FROM_DEVICE)
+  }
+
+  finish(cpu: number, queue: number): void {
+    for (const cutter of [this.heads[queue]!, this.bodies[queue]!]) {
+      if (!cutter.hasChunk) continue
+      this.unmapBlockNow(cpu, cutter.block)
+      this.blocks.put(cutter.block)
+      cutter.block = NO_CHUNK
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/**
+ * Receive-buffer strategies as values: what differs between them is in three named places of a frame's
+ * journey, and the poll loop knows nothing else of them.
+ *
+ *     take      a descriptor is done: its bytes become the CPU's, or the frame is dropped
+ *     release   the stack has let the bytes go
+ *     fill      an empty slot of the ring gets buffers
+ *
+ * Each is the entry step of a subroutine that works on the CPU's current ring (see ReceiveContext).
+ */
+import type { RxRing } from "./rxRing.ts"
+
+/** What a strategy tells the poll loop, and is told, per CPU. */
+export class ReceiveContext {
+  /** The ring that the CPU polls. */
+  readonly rings: Array<RxRing>
+  /** Set by `take`: the frame's pieces in host memory. */
+  readonly headPhys: Int32Array
+  readonly bodyPhys: Int32Array
+  /** Set by the poll loop before `take`. */
+  readonly headBytes: Int32Array
+  readonly bodyBytes: Int32Array
+  /** Set by `take`: 1 when the frame goes up, 0 when it is dropped and its buffers stay where they are. */
+  readonly isTaken: Uint8Array
+
+  constructor(cpuCount: number, first: RxRing) {
+    this.rings = Array.from({ length: cpuCount }, () => first)
+    this.headPhys = new Int32Array(cpuCount)
+    this.bodyPhys = new Int32Array(cpuCount)
+    this.headBytes = new Int32Array(cpuCount)
+    this.bodyBytes = new Int32Array(cpuCount)
+    this.isTaken = new Uint8Array(cpuCount)
+  }
+}
+
+export interface ReceiveStrategy {
+  readonly name: string
+  /** Entry steps of the three subroutines. */
+  readonly take: number
+  readonly release: number
+  readonly fill: number
+  /** At shutdown, with no other CPU at work: gives a filled slot's buffers back. */
+  discard(cpu: number, ring: RxRing, slot: number): void
+  /** At shutdown, after every slot was discarded: gives back what is held for later frames. */
+  finish(cpu: number, queue: number): void
+}
+
+/** Size of the buffer for a frame's first bytes, and of the one for the rest. [Linux 3.4 mlx4 FRAG_SZ0, FRAG_SZ1] */
+export const HEAD_BUFFER_BYTES = 512
+export const BODY_BUFFER_BYTES = 1024

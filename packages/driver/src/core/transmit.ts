@@ -1,0 +1,155 @@
+/**
+ * Transmit: one descriptor a frame. Small frames are copied into a block that stays mapped, as the mlx4
+ * of the time sent them inline; larger ones, or all where `small` is `map`, are mapped for their journey
+ * and unmapped when the device has reported them.
+ */
+import { ACCOUNT_COPY, ACCOUNT_DRIVER, ACCOUNT_MMIO, type PhysAddr } from "@vnic/sim/core"
+import { TO_DEVICE } from "@vnic/dma-api/core"
+import { TDT } from "@vnic/nic-device/registers"
+import type { DriverWorld } from "./ports.ts"
+import { COPY_SLOT_BYTES, type TxRing } from "./txRing.ts"
+
+/** Frames up to this long are small. [Linux 3.4 mlx4 MAX_INLINE] */
+export const SMALL_FRAME_BYTES_MAX = 104
+
+/** What becomes of small frames. */
+export type SmallFrames = "copy" | "map"
+
+export class Transmit {
+  /** Frames given to the device, and frames dropped because the ring was full or could not be mapped. */
+  frames = 0
+  dropped = 0
+  /** Entry steps: transmit the frame set by `give`; clean what the device has reported. */
+  readonly transmit: number
+  readonly clean: number
+  /** The ring that each CPU works on. */
+  readonly rings: Array<TxRing>
+  private readonly world: DriverWorld
+  private readonly smallMax: number
+  private readonly phys: Int32Array
+  private readonly sizes: Int32Array
+  private readonly batchEnds: Int32Array
+  private readonly mapped: number
+  private readonly unmapped: number
+
+  constructor(world: DriverWorld, first: TxRing, small: SmallFrames) {
+    const { cpus } = world
+    this.world = world
+    this.smallMax = small === "copy" ? SMALL_FRAME_BYTES_MAX : 0
+    this.rings = Array.from({ length: cpus.count }, () => first)
+    this.phys = new Int32Array(cpus.count)
+    this.sizes = new Int32Array(cpus.count)
+    this.batchEnds = new Int32Array(cpus.count).fill(-1)
+    this.transmit = cpus.define("transmit", (cpu) => this.start(cpu))
+    this.mapped = cpus.define("transmit: mapped", (cpu) => this.queueMapped(cpu))
+    this.clean = cpus.define("transmit: clean", (cpu) => this.cleanBatch(cpu))
+    this.unmapped = cpus.define("transmit: unmapped", (cpu) => this.cleanedOne(cpu))
+  }
+
+  /** The frame that `transmit` takes next on this CPU. */
+  give(cpu: number, phys: PhysAddr, sizeBytes: number): void {
+    this.phys[cpu] = phys
+    this.sizes[cpu] = sizeBytes
+  }
+
+  private start(cpu: number): number {
+    const { world } = this
+    const ring = this.rings[cpu]!
+    const phys = this.phys[cpu]!
+    const sizeBytes = this.sizes[cpu]!
+    world.cpus.spend(cpu, ACCOUNT_DRIVER, world.costs.descriptorWorkPs)
+    if (ring.isFull) return this.drop(cpu)
+    if (sizeBytes > this.smallMax) {
+      return world.device.beginMapSingle(cpu, phys, sizeBytes, TO_DEVICE, this.mapped)
+    }
+    const { copyCallPs, copyKiBPs } = world.costs
+    world.cpus.spend(cpu, ACCOUNT_COPY, copyCallPs + Math.floor((copyKiBPs * sizeBytes) / 1024))
+    const offset = ring.nextToUse * COPY_SLOT_BYTES
+    world.memory.copy(phys, ring.copyBlock.phys + offset, sizeBytes)
+    world.stack.transmitted(phys)
+    this.frames++
+    ring.enqueue(ring.copyBlock.busAddr + offset, sizeBytes)
+    return world.cpus.leave(cpu)
+  }
+
+  private drop(cpu: number): number {
+    this.dropped++
+    this.world.stack.transmitted(this.phys[cpu]!)
+    return this.world.cpus.leave(cpu)
+  }
+
+  private queueMapped(cpu: number): number {
+    const { cpus, device } = this.world
+    const bus = device.mapped[cpu]!
+    if (device.mappingError(bus)) return this.drop(cpu)
+    const ring = this.rings[cpu]!
+    const slot = ring.nextToUse
+    const sizeBytes = this.sizes[cpu]!
+    ring.phys[slot] = this.phys[cpu]!
+    ring.bus[slot] = bus
+    ring.sizes[slot] = sizeBytes
+    this.frames++
+    ring.enqueue(bus, sizeBytes)
+    return cpus.leave(cpu)
+  }
+
+  /** Tells the device of all frames since the last time. From here on it owns their descriptors. */
+  tell(cpu: number): void {
+    const ring = this.rings[cpu]!
+    if (!ring.hasUntold) return
+    const tail = ring.endBatch()
+    this.world.cpus.spend(cpu, ACCOUNT_MMIO, this.world.costs.mmioWritePs)
+    this.world.registers.post(cpu, TDT(ring.queue), tail)
+  }
+
+  /** Cleans whole batches until one is not out yet. */
+  private cleanBatch(cpu: number): number {
+    const ring = this.rings[cpu]!
+    if (this.batchEnds[cpu] === -1) {
+      const end = ring.finishedBatchEnd()
+      if (end === -1) return this.world.cpus.leave(cpu)
+      this.batchEnds[cpu] = end
+    }
+    return this.cleanSlots(cpu, ring)
+  }
+
+  private cleanSlots(cpu: number, ring: TxRing): number {
+    for (;;) {
+      const slot = ring.nextToClean
+      const sizeBytes = ring.sizes[slot]!
+      if (sizeBytes > 0) return this.world.device.beginUnmapSingle(cpu, ring.bus[slot]!, sizeBytes, TO_DEVICE, this.unmapped)
+      if (this.finishSlot(cpu, ring)) return this.clean
+    }
+  }
+
+  private cleanedOne(cpu: number): number {
+    const ring = this.rings[cpu]!
+    this.world.stack.transmitted(ring.phys[ring.nextToClean]!)
+    return this.finishSlot(cpu, ring) ? this.clean : this.cleanSlots(cpu, ring)
+  }
+
+  /** True when the batch ends with this slot. */
+  private finishSlot(cpu: number, ring: TxRing): boolean {
+    const isLast = ring.nextToClean === this.batchEnds[cpu]
+    ring.advance()
+    if (isLast) {
+      ring.dropBatch()
+      this.batchEnds[cpu] = -1
+    }
+    return isLast
+  }
+
+  /** At shutdown: gives back what the device never reported. */
+  discard(cpu: number, ring: TxRing): void {
+    const { device, stack } = this.world
+    while (ring.nextToClean !== ring.nextToUse) {
+      const slot = ring.nextToClean
+      const sizeBytes = ring.sizes[slot]!
+      if (sizeBytes > 0) {
+        device.unmapSingle(cpu, ring.bus[slot]!, sizeBytes, TO_DEVICE)
+        stack.transmitted(ring.phys[slot]!)
+      }
+      ring.advance()
+    }
+  }
+}

@@ -1,0 +1,3 @@
+export * from "./Errors.ts"
+export * from "./NicDriver.ts"
+export * from "./Options.ts"

@@ -1,0 +1,112 @@
+/**
+ * The IOMMU as an Effect service: devices are attached to it for as long as a scope lasts, and what it saw
+ * (faults, pinned memory, hypercalls) is read from it. Its plain objects are what the DMA API's table and
+ * a device's bus port are joined to.
+ */
+import { Simulation } from "@vnic/sim"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { assembleIommu, DEFAULT_PAGE_SHIFT, type IommuParts } from "./core/assembly.ts"
+import { type BusPort, makeBusPort } from "./core/busPort.ts"
+import type { FaultRecord } from "./core/faults.ts"
+import type { DeviceId } from "./core/iommu.ts"
+import type { HypercallCounts } from "./core/pvdma.ts"
+import { tceTableBytes } from "./core/tceTable.ts"
+import { TableDoesNotFit } from "./Errors.ts"
+import type { IommuOptions } from "./Options.ts"
+
+/** A device that may use the door. */
+export interface AttachedDevice {
+  readonly name: string
+  readonly id: DeviceId
+  /** Its bus-master port, for hot loops. */
+  readonly core: BusPort
+}
+
+/** Accesses that were refused since the beginning. */
+export interface FaultReport {
+  readonly count: number
+  /** Those of them that found no room among the records. */
+  readonly unrecorded: number
+  readonly records: ReadonlyArray<FaultRecord>
+}
+
+/** Guest memory that the hypervisor holds in place, in 4 KiB pages. */
+export interface PinnedPages {
+  readonly now: number
+  readonly max: number
+  /** Average from the beginning of the world to now. */
+  readonly mean: number
+}
+
+export interface IommuShape {
+  /** Lets a device use the door until the scope closes; what it accesses afterwards faults. */
+  readonly attach: (deviceName: string) => Effect.Effect<AttachedDevice, never, Scope.Scope>
+  readonly faults: Effect.Effect<FaultReport>
+  /** All zero without translation. */
+  readonly pinned: Effect.Effect<PinnedPages>
+  /** Hypercalls made by the guest since the beginning. */
+  readonly hypercalls: Effect.Effect<HypercallCounts>
+  /** The same IOMMU for hot loops and for the packages that are joined to it. */
+  readonly core: IommuParts
+}
+
+const NO_HYPERCALLS: HypercallCounts = { putTce: 0, putTceIndirect: 0, stuffTce: 0, getTce: 0 }
+
+const make = Effect.fn("Iommu.make")(function* (options: IommuOptions) {
+  const { core: world } = yield* Simulation
+  const { cpus, frames, memory, pages, profile, timeline } = world
+  const core = assembleIommu(
+    { memory, pages, cpus, cpuCount: cpus.count, clock: timeline.clock },
+    {
+      kind: options.kind,
+      windowBytes: options.windowBytes,
+      multiTce: options.multiTce,
+      hypercallPs: profile.hypercall,
+      hypercallPerTcePs: profile.hypercallPerTce,
+      tceFetchPs: profile.tceFetch
+    }
+  )
+  if (core === undefined) {
+    return yield* new TableDoesNotFit({
+      windowBytes: options.windowBytes,
+      tableBytes: tceTableBytes(options.windowBytes, DEFAULT_PAGE_SHIFT),
+      memoryBytes: memory.hostSizeBytes
+    })
+  }
+  const { iommu, paravirtual } = core
+  const attached = (name: string): AttachedDevice => {
+    const id = iommu.attach(name)
+    return { name, id, core: makeBusPort(iommu, id, memory, frames) }
+  }
+  const shape: IommuShape = {
+    attach: (deviceName) =>
+      Effect.acquireRelease(
+        Effect.sync(() => attached(deviceName)),
+        (device) => Effect.sync(() => iommu.detach(device.id))
+      ),
+    faults: Effect.sync(() => ({
+      count: iommu.faultCount,
+      unrecorded: iommu.faultsUnrecorded,
+      records: [...iommu.faults]
+    })),
+    pinned: Effect.sync(() => {
+      const pins = paravirtual?.hypervisor.pins
+      if (pins === undefined) return { now: 0, max: 0, mean: 0 }
+      const nowPs = timeline.nowPs
+      return { now: pins.pinnedPages, max: pins.pinnedPagesMax, mean: nowPs > 0 ? pins.pagePs(nowPs) / nowPs : 0 }
+    }),
+    hypercalls: Effect.sync(() => paravirtual?.pvdma.hypercallCounts ?? NO_HYPERCALLS),
+    core
+  }
+  return shape
+})
+
+/** The IOMMU of one simulated world. */
+export class Iommu extends Context.Service<Iommu, IommuShape>()("@vnic/iommu/Iommu") {
+  /** An IOMMU whose tables lie in the world's memory and map nothing. */
+  static readonly layer = (options: IommuOptions): Layer.Layer<Iommu, TableDoesNotFit, Simulation> =>
+    Layer.effect(this, make(options))
+}

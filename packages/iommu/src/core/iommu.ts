@@ -1,0 +1,182 @@
+/**
+ * The door between a device and memory: translate(device, bus address, size, access) gives the physical
+ * address, or records a fault. There is no other way in. Off is the same door with identity behind it.
+ *
+ * MODEL: the bridge keeps no copies of TCEs, so each access pays the fetch of its entry, as latency only
+ * (fetches are pipelined), and a changed entry counts from the next access on.
+ */
+import { assert, fail, type Memory } from "@vnic/sim/core"
+import { FAULT_RECORDS_MAX, tagEntry, type FaultReason, type FaultRecord } from "./faults.ts"
+import type { MapSite, MapSites } from "./mapSites.ts"
+import { byteSwap, TCE_PERMISSION, TCE_READ, TCE_WRITE, type TceTable } from "./tceTable.ts"
+
+/** The device reads memory. */
+export const ACCESS_READ = TCE_READ
+/** The device writes memory. */
+export const ACCESS_WRITE = TCE_WRITE
+
+/** Translation gave no address; the fault is recorded. */
+export const PHYS_NONE = -1
+
+/** Named limit of devices that are or were attached. */
+export const DEVICES_MAX = 64
+
+/** Bus accesses end at multiples of this size when there is no translation: memory is smaller than two. */
+const IDENTITY_PAGE_BYTES = 1 << 30
+
+/** Number of an attached device. */
+export type DeviceId = number
+
+// Exported and imported names cost a load and a check at each use; the hot path has its own.
+const swap = byteSwap
+
+const UNKNOWN_SITE: MapSite = {
+  mappedByCpu: null,
+  mappedAtPs: null,
+  unmappedByCpu: null,
+  unmappedAtPs: null
+}
+
+interface Surroundings {
+  readonly memory: Memory
+  /** clock[0]: the world's time, picoseconds. */
+  readonly clock: Float64Array
+}
+
+export type IommuOptions =
+  | (Surroundings & {
+      readonly kind: "tce"
+      readonly table: TceTable
+      readonly sites: MapSites
+      /** The fetch of one entry from memory, picoseconds. */
+      readonly tceFetchPs: number
+    })
+  | (Surroundings & { readonly kind: "none" })
+
+export class Iommu {
+  readonly kind: "tce" | "none"
+  /** [0]: what the last translation took, picoseconds. */
+  readonly latencyPs: Float64Array
+  /** An access may not cross a multiple of this size. */
+  readonly pageBytes: number
+  /** Refused accesses since the beginning. */
+  faultCount = 0
+  /** Those of them that found no room among the records. */
+  faultsUnrecorded = 0
+  private readonly faultRecords: Array<FaultRecord> = []
+  private readonly deviceNames: Array<string> = []
+  private readonly isAttached = new Uint8Array(DEVICES_MAX)
+  private readonly table: TceTable | undefined
+  private readonly sites: MapSites | undefined
+  private readonly words: Int32Array
+  private readonly tableWord: number
+  private readonly pageMask: number
+  private readonly memoryBytes: number
+  private readonly clock: Float64Array
+
+  constructor(options: IommuOptions) {
+    const { memory } = options
+    const table = options.kind === "tce" ? options.table : undefined
+    this.kind = options.kind
+    this.table = table
+    this.sites = options.kind === "tce" ? options.sites : undefined
+    this.latencyPs = Float64Array.of(options.kind === "tce" ? options.tceFetchPs : 0)
+    this.pageBytes = table?.pageBytes ?? IDENTITY_PAGE_BYTES
+    this.pageMask = this.pageBytes - 1
+    this.words = memory.words
+    this.tableWord = table?.firstWord ?? 0
+    this.memoryBytes = memory.hostSizeBytes | 0
+    this.clock = options.clock
+  }
+
+  /** Lets a device use the door. */
+  attach(deviceName: string): DeviceId {
+    const device = this.deviceNames.length
+    assert(device < DEVICES_MAX, "too many devices were attached")
+    this.deviceNames.push(deviceName)
+    this.isAttached[device] = 1
+    return device
+  }
+
+  /** Shuts the door to a device: what it still accesses faults. */
+  detach(device: DeviceId): void {
+    assert(this.isAttached[device] === 1, "a device that is not attached was detached")
+    this.isAttached[device] = 0
+  }
+
+  /**
+   * The physical address of a device's access to `sizeBytes` at `busAddr`, inside one page, or PHYS_NONE.
+   * `access` is ACCESS_READ or ACCESS_WRITE; `tag` names the queue entry.
+   */
+  translate(device: DeviceId, busAddr: number, sizeBytes: number, access: number, tag: number): number {
+    if (this.isAttached[device] !== 1) return this.refuse(device, busAddr, sizeBytes, access, tag, "deviceDetached")
+    const pageMask = this.pageMask
+    if ((busAddr & pageMask) + sizeBytes > this.pageBytes) fail("an access crosses an IOMMU page")
+    const table = this.table
+    if (table === undefined) return this.identity(device, busAddr, sizeBytes, access, tag)
+    const index = table.indexOf(busAddr)
+    if (index < 0) return this.refuse(device, busAddr, sizeBytes, access, tag, "outsideWindow")
+    const word = this.tableWord + (index << 1)
+    const tce = swap(this.words[word + 1]!)
+    if ((access & ~tce) !== 0) return this.refuseEntry(device, busAddr, sizeBytes, access, tag, tce)
+    const phys = (tce & ~pageMask) | (busAddr & pageMask)
+    if (this.words[word] !== 0 || phys < 0 || phys + sizeBytes > this.memoryBytes) {
+      return this.refuse(device, busAddr, sizeBytes, access, tag, "outsideMemory")
+    }
+    return phys
+  }
+
+  private identity(device: DeviceId, busAddr: number, sizeBytes: number, access: number, tag: number): number {
+    if (busAddr >= 0 && busAddr + sizeBytes <= this.memoryBytes) return busAddr
+    return this.refuse(device, busAddr, sizeBytes, access, tag, "outsideMemory")
+  }
+
+  private refuseEntry(
+    device: DeviceId,
+    busAddr: number,
+    sizeBytes: number,
+    access: number,
+    tag: number,
+    tce: number
+  ): number {
+    let reason: FaultReason = "notMapped"
+    if ((tce & TCE_PERMISSION) !== 0) reason = access === ACCESS_READ ? "noReadPermission" : "noWritePermission"
+    return this.refuse(device, busAddr, sizeBytes, access, tag, reason)
+  }
+
+  private refuse(
+    device: DeviceId,
+    busAddr: number,
+    sizeBytes: number,
+    access: number,
+    tag: number,
+    reason: FaultReason
+  ): number {
+    this.faultCount++
+    if (this.faultRecords.length >= FAULT_RECORDS_MAX) {
+      this.faultsUnrecorded++
+      return PHYS_NONE
+    }
+    const index = this.table?.indexOf(busAddr) ?? -1
+    const site = index >= 0 && this.sites !== undefined ? this.sites.at(index) : UNKNOWN_SITE
+    this.faultRecords.push({
+      device: this.deviceNames[device] ?? `device ${device}`,
+      busAddr,
+      sizeBytes,
+      access: access === ACCESS_READ ? "read" : "write",
+      reason,
+      timePs: this.clock[0]!,
+      entry: tagEntry(tag),
+      ...site
+    })
+    return PHYS_NONE
+  }
+
+  /** The first faults since the beginning, up to FAULT_RECORDS_MAX, in the order of their occurrence. */
+  get faults(): ReadonlyArray<FaultRecord> {
+    return this.faultRecords
+  }
+}
+
+/** A door with no device attached. */
+export const makeIommu = (options: IommuOptions): Iommu => new Iommu(options)

@@ -1,0 +1,3 @@
+export * from "./Errors.ts"
+export * from "./Iommu.ts"
+export * from "./Options.ts"

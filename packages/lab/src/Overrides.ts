@@ -1,0 +1,82 @@
+/** Changes by dotted path: those of a run (`driver.strategy: page-chunk`) and those of the command line (`--set`). */
+import { parseDocument } from "yaml"
+import type { Problem } from "./Errors.ts"
+import { type FieldPath, isSection, type ScenarioSource } from "./ScenarioSource.ts"
+
+/** One changed field, and where the change is written. */
+export interface Change {
+  readonly path: FieldPath
+  readonly value: unknown
+  /** Where the field, or a field inside the changed section, is written. */
+  readonly locate: (inside: FieldPath, part: "key" | "value") => string
+}
+
+/** Plain data of a world together with what is needed to say where its fields come from. */
+export interface World {
+  readonly source: ScenarioSource
+  readonly root: Record<string, unknown>
+  readonly changes: ReadonlyArray<Change>
+}
+
+/** The changes of a run, in the order of the file. */
+export const runChanges = (
+  source: ScenarioSource,
+  run: string,
+  overrides: Readonly<Record<string, unknown>>
+): ReadonlyArray<Change> =>
+  Object.entries(overrides).map(([dotted, value]) => ({
+    path: dotted.split("."),
+    value,
+    locate: (inside, part) => source.locate(["runs", run, dotted, ...inside], part)
+  }))
+
+/** A setting of the command line, `path=value`, with the flag that it came by if that is not `--set`. */
+export type Setting = string | { readonly flag: string; readonly text: string }
+
+/** Reads a setting; its value is read as in a file. */
+export const readSetting = (setting: Setting): Change | { readonly problem: Problem } => {
+  const { flag, text } = typeof setting === "string" ? { flag: "--set", text: setting } : setting
+  const equals = text.indexOf("=")
+  const path = text.slice(0, equals).trim().split(".")
+  const document = parseDocument(text.slice(equals + 1), { prettyErrors: false })
+  if (equals < 1 || document.errors.length > 0) {
+    const message = "write path=value, as in nic.rx.descriptors=512 or link.mtu='1500 B'"
+    return { problem: { where: `${flag} ${text}`, path: "", message } }
+  }
+  const value: unknown = document.toJS({ maxAliasCount: 0 })
+  return { path, value, locate: () => flag }
+}
+
+/** Changes one field in place, or says why it cannot be. */
+export const applyChange = (root: Record<string, unknown>, { path, value }: Change): string | undefined => {
+  let parent = root
+  for (const [depth, name] of path.slice(0, -1).entries()) {
+    const next = Object.hasOwn(parent, name) ? parent[name] : undefined
+    if (next !== undefined && !isSection(next)) {
+      return `${path.slice(0, depth + 1).join(".")} has no settings inside it`
+    }
+    const inner: Record<string, unknown> = next ?? {}
+    define(parent, name, inner)
+    parent = inner
+  }
+  define(parent, path.at(-1)!, structuredClone(value))
+  return undefined
+}
+
+/** A key such as `__proto__` is data like any other. */
+const define = (target: Record<string, unknown>, key: string, value: unknown): void => {
+  Object.defineProperty(target, key, {
+    value,
+    configurable: true,
+    enumerable: true,
+    writable: true
+  })
+}
+
+/** Where a field of a world is written: in the last change that touches it, else in the file. */
+export const locateIn = (world: World, path: FieldPath, part: "key" | "value"): string => {
+  const change = world.changes.findLast(
+    (candidate) => candidate.path.length <= path.length && candidate.path.every((name, depth) => name === path[depth])
+  )
+  return change === undefined ? world.source.locate(path, part) : change.locate(path.slice(change.path.length), part)
+}

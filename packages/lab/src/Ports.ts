@@ -1,0 +1,175 @@
+/**
+ * The only file in which two packages meet: each port that a package declares is joined here to what another
+ * one offers. The device is built before the link and the driver that it calls, so those two are named to
+ * it afterwards, by `Joints`.
+ */
+import { Dma, DmaHost, DmaTable } from "@vnic/dma-api"
+import { DmaPort, RegisterWindow, StackPort, type NicDriverShape } from "@vnic/driver"
+import { Iommu } from "@vnic/iommu"
+import { HostStack, type Application } from "@vnic/net-stack"
+import { BusMaster, Interrupts, NicDevice, Phy } from "@vnic/nic-device"
+import { Simulation, type SimulationCore } from "@vnic/sim"
+import { Wire, type TrafficCore } from "@vnic/traffic"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+
+/** The name of the one device in reports. */
+export const DEVICE_NAME = "nic0"
+/** The 82599 addresses 64 bits; its driver asks for 32 here, the window that every pseries has. */
+const DMA_MASK = 2 ** 32 - 1
+/** Interrupt messages and register writes that can be under way at once. */
+const MESSAGES_MAX = 4096
+const BOOT_CPU = 0
+
+type Driver = NicDriverShape["core"]
+
+/** What the device calls and what is built after it. */
+export class JointsState {
+  link: TrafficCore["link"] | undefined
+  driver: Driver | undefined
+}
+
+export class Joints extends Context.Service<Joints, JointsState>()("@vnic/lab/Joints") {
+  static readonly layer = Layer.sync(this, () => new JointsState())
+}
+
+/** dma-api: CPUs, pages and memory are the simulation's; the table is the hypercalls' side of the IOMMU. */
+const dmaHost = Layer.effect(
+  DmaHost,
+  Effect.map(Simulation, ({ core }) => ({ host: core.cpus, pages: core.pages, bytes: core.memory.bytes }))
+)
+const dmaTable = Layer.unwrap(
+  Effect.map(Iommu, ({ core }) =>
+    core.paravirtual === undefined ? DmaTable.layerNone : Layer.succeed(DmaTable, core.paravirtual.pvdma)
+  )
+)
+
+/** nic-device: memory through the IOMMU's door. */
+const busMaster = Layer.effect(
+  BusMaster,
+  Effect.gen(function* () {
+    const iommu = yield* Iommu
+    return (yield* iommu.attach(DEVICE_NAME)).core
+  })
+)
+
+/** An interrupt message takes its time to the CPU. */
+const interrupts = Layer.effect(
+  Interrupts,
+  Effect.gen(function* () {
+    const { profile, timeline } = (yield* Simulation).core
+    const joints = yield* Joints
+    const latencyPs = profile.interruptLatency
+    const lane = timeline.addLane("interrupt", (queue) => joints.driver!.napi.interrupt(queue), MESSAGES_MAX)
+    return {
+      raise: (vector: number) => {
+        timeline.push(lane, timeline.clock[0]! + latencyPs, vector)
+      }
+    }
+  })
+)
+
+const phy = Layer.effect(
+  Phy,
+  Effect.map(Joints, (joints) => {
+    const departPs = new Float64Array(1)
+    return {
+      departPs,
+      transmit: (frame: number) => {
+        joints.link!.transmit(frame)
+        departPs[0] = joints.link!.departPs[0]!
+      }
+    }
+  })
+)
+
+/** Ports of the packages below the device. */
+export const dmaPorts = Layer.mergeAll(dmaHost, dmaTable)
+/** Ports of the device. */
+export const devicePorts = Layer.mergeAll(busMaster, interrupts, phy)
+
+/** traffic: frames reach the device, whose own hash says which queue they take. */
+export const wire = Layer.effect(
+  Wire,
+  Effect.map(NicDevice, ({ core }) => ({
+    deliver: (frame: number) => core.frameArrived(frame),
+    receiveQueueOf: (sourceIp: number, destinationIp: number, sourcePort: number, destinationPort: number) =>
+      core.receiveQueueOf(sourceIp, destinationIp, sourcePort, destinationPort),
+    queueOfFrame: (frame: number) => core.queueOfFrame(frame)
+  }))
+)
+
+/** net-stack: what arrives goes to the traffic's sink, which knows what was sent. */
+export function applicationOf({ frameSink, streamSink }: TrafficCore): Application {
+  const sink = streamSink ?? frameSink!
+  return {
+    nowPs: sink.nowPs,
+    deliverStream: (stream, offset, payloadBytes, newBytes, phys0, bytes0, phys1, bytes1) =>
+      streamSink!.deliverStream(stream, offset, payloadBytes, newBytes, phys0, bytes0, phys1, bytes1),
+    deliverFrame: (queue, phys0, bytes0, phys1, bytes1) => frameSink!.deliverFrame(queue, phys0, bytes0, phys1, bytes1),
+    deliverForeign: () => sink.deliverForeign()
+  }
+}
+
+/** driver: registers by way of the bus. */
+const registers = Layer.effect(
+  RegisterWindow,
+  Effect.gen(function* () {
+    const { core } = yield* NicDevice
+    return makeRegisterWindow((yield* Simulation).core, core)
+  })
+)
+
+function makeRegisterWindow(
+  { cpus, profile, timeline }: SimulationCore,
+  device: { readRegister(offset: number): number; writeRegister(offset: number, value: number): void }
+) {
+  const offsets = new Int32Array(MESSAGES_MAX)
+  const values = new Int32Array(MESSAGES_MAX)
+  const latencyPs = profile.mmioLatency
+  const lane = timeline.addLane("register write", (at) => device.writeRegister(offsets[at]!, values[at]!), MESSAGES_MAX)
+  let next = 0
+  const runTo = (timePs: number): void => {
+    while (timeline.nowPs < timePs) timeline.runUntil(timePs, Infinity)
+  }
+  // The boot CPU's own time is ahead of the world's after it has worked alone.
+  const catchUp = (): void => runTo(cpus.localPs[BOOT_CPU]!)
+  return {
+    read: (offset: number): number => {
+      catchUp()
+      return device.readRegister(offset)
+    },
+    write: (offset: number, value: number): void => {
+      catchUp()
+      device.writeRegister(offset, value)
+    },
+    post: (cpu: number, offset: number, value: number): void => {
+      const at = next
+      next = (next + 1) & (MESSAGES_MAX - 1)
+      offsets[at] = offset
+      values[at] = value
+      timeline.push(lane, cpus.localPs[cpu]! + latencyPs, at)
+    },
+    delay: (durationPs: number): void => {
+      catchUp()
+      runTo(timeline.nowPs + durationPs)
+    }
+  }
+}
+
+const dmaDevice = Layer.effect(
+  DmaPort,
+  Effect.gen(function* () {
+    const device = yield* (yield* Dma).attach({ name: DEVICE_NAME, dmaMask: DMA_MASK })
+    return device.core
+  })
+)
+
+const stackPort = Layer.effect(
+  StackPort,
+  Effect.map(HostStack, ({ core }) => core)
+)
+
+/** Ports of the driver. */
+export const driverPorts = Layer.mergeAll(registers, dmaDevice, stackPort)

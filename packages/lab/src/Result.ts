@@ -1,0 +1,106 @@
+/** Results as data: what `--json` writes. Tables and pages are views of it. Numbers carry their unit in the key. */
+import { DROP_CAUSES as DEVICE_DROP_CAUSES } from "@vnic/nic-device"
+import type { ResolvedScenario } from "./Scenario.ts"
+
+/** Version of the shape below; it changes when a reader of results would have to. */
+export const SCHEMA_VERSION = 1
+
+/**
+ * Causes of lost frames, each present at 0: the device's own, by its counters; a frame for which the driver
+ * had no replacement buffers; and one that an open-loop sender had no room for.
+ */
+export const DROP_CAUSES = [...DEVICE_DROP_CAUSES, "noReceiveBuffer", "senderBacklog"] as const
+
+export type DropCause = (typeof DROP_CAUSES)[number]
+
+/** Use of one lock during the measured window. */
+export interface LockResult {
+  readonly name: string
+  readonly utilization: number
+  readonly meanWaitNs: number
+  readonly contendedShare: number
+}
+
+/** What limits a run, and how busy it was during the measured window. */
+export interface LimitResult {
+  readonly resource: string
+  readonly busyShare: number
+}
+
+/** Mappings made for one direction, per delivered frame of that direction. */
+export interface MappingRates {
+  readonly mapsPerFrame: number
+  readonly unmapsPerFrame: number
+}
+
+/** What one run measured. */
+export interface RunResult {
+  readonly name: string
+  readonly profile: string
+  readonly strategy: string
+  readonly allocator: string
+  readonly flush: string
+  /** TCP payload that passed the wire inside the window and was delivered, in order and once. */
+  readonly goodputGbps: number
+  /** Half-width of the 95 % confidence interval over equal windows. */
+  readonly goodputGbpsCi95: number
+  readonly wireGbps: number
+  readonly framesPerSecond: number
+  /** The serial resource with the highest busy share from 97 % up, else the senders' windows. */
+  readonly limit: LimitResult
+  /** Frames of the whole run, drained: offered = delivered + dropped. */
+  readonly frames: {
+    readonly offered: number
+    readonly delivered: number
+    readonly dropped: Readonly<Record<DropCause, number>>
+  }
+  readonly cpu: {
+    readonly utilization: number
+    readonly perCpu: ReadonlyArray<number>
+    readonly nsPerFrame: Readonly<Record<string, number>>
+  }
+  readonly dma: {
+    readonly maps: number
+    readonly unmaps: number
+    readonly hypercalls: number
+    readonly rx: MappingRates
+    readonly tx: MappingRates
+    readonly pinnedPagesMax: number
+  }
+  readonly locks: ReadonlyArray<LockResult>
+  readonly latencyNs: { readonly p50: number; readonly p99: number; readonly p999: number }
+  readonly checks: {
+    readonly corruptFrames: number
+    readonly leakedMappings: number
+    readonly faults: number
+  }
+}
+
+/** The whole resolved scenario, and what each run changes in it, as written. */
+export type Settings = ResolvedScenario & {
+  readonly runs: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+}
+
+/** Results of a scenario's runs. All but `wall` is a pure function of scenario, seed and version. */
+export interface Envelope {
+  readonly schemaVersion: number
+  readonly kind: "run"
+  readonly scenario: string
+  readonly version: string
+  readonly seed: number
+  readonly settings: Settings
+  readonly runs: ReadonlyArray<RunResult>
+  /** Wall-clock time of all runs together; left out where two results are to be compared byte by byte. */
+  readonly wall?: { readonly seconds: number; readonly framesPerSecond: number }
+}
+
+/** What failed in the checks of these runs, one line for each finding. */
+export const failedChecks = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
+  runs.flatMap(({ checks, name }) => [
+    ...finding(name, checks.corruptFrames, "corrupt frame"),
+    ...finding(name, checks.leakedMappings, "leaked mapping"),
+    ...finding(name, checks.faults, "DMA fault")
+  ])
+
+const finding = (run: string, count: number, noun: string): ReadonlyArray<string> =>
+  count === 0 ? [] : [`${run}: ${count} ${noun}${count === 1 ? "" : "s"}`]

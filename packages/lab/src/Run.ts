@@ -1,0 +1,170 @@
+/** One run of a scenario: builds its world, lets it run, measures a window of it, drains it and takes it down. */
+import { Dma } from "@vnic/dma-api"
+import { NicDriver, type BringUpFailed, type NoRingMemory } from "@vnic/driver"
+import { Iommu, type TableDoesNotFit } from "@vnic/iommu"
+import { HostStack } from "@vnic/net-stack"
+import { NicDevice } from "@vnic/nic-device"
+import { type HostDoesNotFit, type ProfileValues, Simulation } from "@vnic/sim"
+import { type CaptureInvalid, readCapture, Traffic, type TrafficDoesNotFit } from "@vnic/traffic"
+import * as Effect from "effect/Effect"
+import { cpuResult, dmaResult, limitOf, lockResults, read, type Reading } from "./Measurement.ts"
+import { DROP_CAUSES, type DropCause, type RunResult } from "./Result.ts"
+import type { ResolvedScenario } from "./Scenario.ts"
+import { worldLayer } from "./World.ts"
+
+/** What a run needs beside its scenario. */
+export interface RunOptions {
+  readonly seed: number
+  /** Whether every delivered byte is compared with what was sent, or one rotating line of each frame. */
+  readonly payloadCheck: "all" | "line"
+  readonly onProgress?: (fraction: number) => void
+  /** The bytes of the capture, when the scenario replays one. */
+  readonly capture?: Uint8Array
+  /** Receives the delivered frames as a capture, when the scenario replays one. */
+  readonly onDelivered?: (capture: Uint8Array) => void
+  /** Constants of the profile that are replaced, for studies of their influence. */
+  readonly profileChanges?: Partial<ProfileValues>
+  /** Called where the measured window begins and where it ends, for wall-clock measurements. */
+  readonly onWindow?: (edge: "begin" | "end", framesDelivered: number) => void
+}
+
+export type RunError =
+  | BringUpFailed
+  | NoRingMemory
+  | TableDoesNotFit
+  | HostDoesNotFit
+  | TrafficDoesNotFit
+  | CaptureInvalid
+
+/** A world that has not come to rest this long after its sources stopped will not. */
+const DRAIN_PS_MAX = 20e12
+/** How long a drained world is left alone, so that polls and acknowledgements under way come to their end. */
+const SETTLE_PS = 1e9
+
+/** Lets the world run to an instant, yielding between slices so that interruption and progress work. */
+const runTo = Effect.fnUntraced(function* (endPs: number, onSlice: (nowPs: number) => void) {
+  const simulation = yield* Simulation
+  yield* simulation.setEnd(endPs)
+  while (yield* simulation.runSlice) {
+    onSlice(simulation.core.timeline.nowPs)
+    yield* Effect.yieldNow
+  }
+})
+
+/** Runs until nothing is under way any more: sources, link, device and CPUs are at rest. */
+const drain = Effect.gen(function* () {
+  const { core: traffic } = yield* Traffic
+  const { core: simulation } = yield* Simulation
+  const { core: device } = yield* NicDevice
+  const { cpus, timeline } = simulation
+  const isAtRest = (): boolean => {
+    for (let cpu = 0; cpu < cpus.count; cpu++) if (cpus.isAwake(cpu)) return false
+    return traffic.isDrained && device.counters().rx.inFlight === 0
+  }
+  const giveUpPs = timeline.nowPs + DRAIN_PS_MAX
+  do {
+    yield* runTo(timeline.nowPs + SETTLE_PS, () => undefined)
+  } while (!isAtRest() && timeline.nowPs < giveUpPs)
+})
+
+/** Frames of the whole run by what became of them. */
+const frameResult = Effect.gen(function* () {
+  const { frames } = yield* (yield* Traffic).throughput
+  const { rx } = yield* (yield* NicDevice).counters
+  const statistics = yield* (yield* NicDriver).statistics
+  const dropped = Object.fromEntries(DROP_CAUSES.map((cause) => [cause, 0])) as Record<DropCause, number>
+  Object.assign(dropped, rx.dropped)
+  dropped.noReceiveBuffer = statistics.framesDroppedNoBuffer
+  dropped.senderBacklog = frames.lostAtSender
+  return { offered: frames.offered + frames.lostAtSender, delivered: frames.delivered, dropped }
+})
+
+const measure = Effect.fnUntraced(function* (scenario: ResolvedScenario, options: RunOptions) {
+  const { core: simulation } = yield* Simulation
+  const traffic = yield* Traffic
+  const { source } = traffic.core
+  // A replay is measured whole, from its first frame on.
+  const { durationPs, warmUpPs } = source.kind === "replay" ? { ...source, warmUpPs: 1 } : scenario.measure
+  const startPs = simulation.timeline.nowPs
+  const openPs = startPs + warmUpPs
+  const closePs = openPs + durationPs
+  const report = (nowPs: number): void => options.onProgress?.((nowPs - startPs) / (closePs - startPs))
+  const delivered = (): number => (traffic.core.streamSink ?? traffic.core.frameSink)!.framesDelivered
+  traffic.core.measure(openPs, durationPs)
+  yield* traffic.start
+  yield* runTo(openPs, report)
+  const from = yield* read
+  options.onWindow?.("begin", delivered())
+  yield* runTo(closePs, report)
+  const to = yield* read
+  options.onWindow?.("end", delivered())
+  return { from, to }
+})
+
+const resultOf = Effect.fnUntraced(function* (scenario: ResolvedScenario, from: Reading, to: Reading) {
+  const throughput = yield* (yield* Traffic).throughput
+  const { inbound, latencyNs, outbound } = throughput
+  const wires = { inbound: inbound.busyShare, outbound: outbound.busyShare }
+  const otherwise = scenario.traffic.kind === "closed-loop" ? "senders' windows" : "offered load"
+  const seconds = (to.timePs - from.timePs) / 1e12
+  const isTranslated = scenario.iommu.kind !== "none"
+  return {
+    name: scenario.driver.strategy,
+    profile: scenario.profile,
+    strategy: scenario.driver.strategy,
+    allocator: isTranslated ? scenario.dma.allocator : "none",
+    flush: isTranslated ? "strict" : "none",
+    goodputGbps: throughput.goodputGbps,
+    goodputGbpsCi95: throughput.goodputGbpsCi95,
+    wireGbps: throughput.wireGbps,
+    framesPerSecond: throughput.framesPerSecond,
+    limit: limitOf(from, to, wires, otherwise),
+    cpu: cpuResult(from, to, throughput.framesPerSecond * seconds),
+    locks: lockResults(from, to),
+    latencyNs: { p50: latencyNs.p50, p99: latencyNs.p99, p999: latencyNs.p999 }
+  }
+})
+
+const run = Effect.fnUntraced(function* (scenario: ResolvedScenario, options: RunOptions) {
+  const { from, to } = yield* measure(scenario, options)
+  const traffic = yield* Traffic
+  const dma = yield* Dma
+  const iommu = yield* Iommu
+  if (scenario.traffic.kind !== "replay") yield* traffic.stop
+  yield* drain
+  const measured = yield* resultOf(scenario, from, to)
+  const { corrupt } = (yield* traffic.throughput).frames
+  yield* (yield* NicDriver).shutdown
+  yield* (yield* HostStack).close
+  const frames = yield* frameResult
+  const delivered = traffic.core.deliveredCapture()
+  if (delivered !== undefined) options.onDelivered?.(delivered)
+  const result: RunResult = {
+    ...measured,
+    frames,
+    dma: dmaResult(from, to, (yield* iommu.pinned).max),
+    checks: {
+      corruptFrames: corrupt,
+      leakedMappings: dma.core.liveCount(),
+      faults: (yield* iommu.faults).count
+    }
+  }
+  return result
+})
+
+/** Runs a scenario to its end. */
+export const runScenario = (scenario: ResolvedScenario, options: RunOptions): Effect.Effect<RunResult, RunError> =>
+  Effect.gen(function* () {
+    const capture =
+      scenario.traffic.kind === "replay"
+        ? yield* readCapture(scenario.traffic.capture, options.capture ?? new Uint8Array(0))
+        : undefined
+    const world = worldLayer(scenario, {
+      seed: options.seed,
+      payloadCheck: options.payloadCheck,
+      capture,
+      keepFrames: options.onDelivered !== undefined,
+      profileChanges: options.profileChanges
+    })
+    return yield* Effect.provide(run(scenario, options), world)
+  })

@@ -1,0 +1,73 @@
+/** The table of a scenario's results on a terminal of 80 columns. */
+import { formatQuantity, rateQuantity, sizeQuantity } from "@vnic/sim"
+import type { Envelope, RunResult, Settings } from "./Result.ts"
+
+/** Width of a terminal that everything is printed for. */
+export const COLUMNS = 80
+const LIMIT_COLUMNS = 16
+const NAME_COLUMNS = 14
+
+/** Text cut to a width. */
+export const cut = (text: string, width: number): string =>
+  text.length <= width ? text : `${text.slice(0, width - 1)}…`
+
+const percent = (share: number): string => `${Math.round(share * 100)}%`
+
+/** A count per frame: no digits after 0, and enough to see a small one. */
+const perFrame = (value: number, smallDigits: number): string => {
+  if (value === 0) return "0"
+  return value.toFixed(value < 0.1 ? smallDigits : 2)
+}
+
+/** Sets numbers under each other by their decimal points. */
+const alignPoint = (text: string, integerColumns: number, columns: number): string => {
+  const point = text.indexOf(".")
+  const integers = point < 0 ? text : text.slice(0, point)
+  return (integers.padStart(integerColumns) + text.slice(integers.length)).padEnd(columns)
+}
+
+const row = (run: RunResult, nameColumns: number, linkGbps: number): string => {
+  const hypercallsPerFrame = run.frames.delivered === 0 ? 0 : run.dma.hypercalls / run.frames.delivered
+  return [
+    cut(run.name, nameColumns).padEnd(nameColumns),
+    `${run.goodputGbps.toFixed(2)} Gb/s`.padStart(9),
+    percent(run.wireGbps / linkGbps).padStart(4),
+    alignPoint(perFrame(run.dma.rx.mapsPerFrame, 4), 5, 10),
+    alignPoint(perFrame(hypercallsPerFrame, 2), 6, 12),
+    percent(run.cpu.utilization).padStart(3),
+    cut(run.limit.resource, LIMIT_COLUMNS)
+  ].join("  ")
+}
+
+const rateOrWord = (rate: number | string): string =>
+  typeof rate === "number" ? `at ${formatQuantity(rateQuantity, rate)}` : rate === "line" ? "at line rate" : rate
+
+/** What is sent, in a few words. */
+const trafficInWords = ({ link, traffic }: Settings): string => {
+  const mtu = `MTU ${link.mtuBytes}`
+  switch (traffic.kind) {
+    case "closed-loop":
+      return `${traffic.streams} TCP streams, ${mtu}`
+    case "open-loop": {
+      const frames = traffic.frameBytes === "imix" ? "IMIX" : formatQuantity(sizeQuantity, traffic.frameBytes)
+      return `${frames} frames ${rateOrWord(traffic.rateBitsPerSecond)}`
+    }
+    case "replay":
+      return `${traffic.capture.split("/").at(-1)} ${rateOrWord(traffic.rateBitsPerSecond)}`
+  }
+}
+
+/** Heading, one line for each run, and what the checks found; no line is longer than 80 columns. */
+export const renderTable = (envelope: Envelope, next: string): string => {
+  const { runs, settings } = envelope
+  const nameColumns = Math.min(NAME_COLUMNS, Math.max(8, ...runs.map(({ name }) => name.length)))
+  const heading = runs.every(({ name, strategy }) => name === strategy) ? "strategy" : "run"
+  const sum = (part: keyof RunResult["checks"]): number => runs.reduce((total, { checks }) => total + checks[part], 0)
+  const lines = [
+    [envelope.scenario, settings.profile, trafficInWords(settings), `seed ${envelope.seed}`].join("  "),
+    [heading.padEnd(nameColumns), "  goodput", "wire", "maps/frame", "hcalls/frame", "CPU", "limited by"].join("  "),
+    ...runs.map((run) => row(run, nameColumns, settings.link.rateBitsPerSecond / 1e9)),
+    `${sum("corruptFrames")} corrupt, ${sum("leakedMappings")} leaked, ${sum("faults")} faults.   Next: ${next}`
+  ]
+  return lines.map((line) => cut(line.trimEnd(), COLUMNS)).join("\n")
+}

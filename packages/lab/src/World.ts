@@ -1,0 +1,122 @@
+/** A world, built from the packages' layers: what stands on what. */
+import { Dma } from "@vnic/dma-api"
+import { NicDriver } from "@vnic/driver"
+import { Iommu } from "@vnic/iommu"
+import { HostStack } from "@vnic/net-stack"
+import { NicDevice } from "@vnic/nic-device"
+import { findProfile, profileValues, Simulation, type ProfileValues } from "@vnic/sim"
+import { Traffic, trafficOutsideBytes, type Capture } from "@vnic/traffic"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { applicationOf, devicePorts, dmaPorts, driverPorts, Joints, wire } from "./Ports.ts"
+import type { ResolvedScenario } from "./Scenario.ts"
+
+/** What a world needs beside its scenario. */
+export interface WorldOptions {
+  readonly seed: number
+  readonly payloadCheck: "all" | "line"
+  /** The records of the capture that the scenario replays. */
+  readonly capture?: Capture | undefined
+  /** Keep delivered frames of a replay. */
+  readonly keepFrames?: boolean
+  /** Constants of the profile that are replaced, for studies of their influence. */
+  readonly profileChanges?: Partial<ProfileValues> | undefined
+}
+
+/** Frames alive at once: packet buffer, descriptors under way, and what is on the wire. */
+const FRAME_CAPACITY = 16384
+/** The device's address, as in its EEPROM. */
+const MAC_ADDRESS = [0x02, 0x00, 0x00, 0x82, 0x59, 0x90] as const
+
+const simulationLayer = (scenario: ResolvedScenario, options: WorldOptions) => {
+  const profile = findProfile(scenario.profile)!
+  const values = profileValues(profile, options.profileChanges)
+  return Simulation.layer({
+    profile: values,
+    seed: options.seed,
+    hostMemoryBytes: scenario.host.memoryBytes,
+    outsideBytes: trafficOutsideBytes(options.capture),
+    frameCapacity: FRAME_CAPACITY,
+    cpuCount: scenario.host.cpus,
+    // One thread of each core, as long as there are cores.
+    threadsPerCore: Math.ceil(scenario.host.cpus / values.coreCount)
+  })
+}
+
+const dmaLayer = (scenario: ResolvedScenario) =>
+  Layer.unwrap(
+    Effect.map(Simulation, ({ core: { profile } }) =>
+      Dma.layer({
+        ...scenario.dma,
+        costs: {
+          directMapPairPs: profile.directMapPair,
+          bitmapSearchPs: profile.bitmapSearch,
+          bitmapWordPs: profile.bitmapWord
+        }
+      })
+    )
+  )
+
+const trafficLayer = (scenario: ResolvedScenario, options: WorldOptions) =>
+  Traffic.layer({
+    link: scenario.link,
+    traffic: scenario.traffic,
+    queueCount: scenario.nic.queues,
+    receiverMac: MAC_ADDRESS,
+    check: options.payloadCheck,
+    keepFrames: options.keepFrames ?? false,
+    ...(options.capture === undefined ? {} : { capture: options.capture })
+  })
+
+const driverLayer = ({ driver, nic, traffic }: ResolvedScenario) =>
+  NicDriver.layer({
+    strategy: driver.strategy,
+    queues: nic.queues,
+    rxDescriptors: nic.rx.descriptors,
+    txDescriptors: nic.tx.descriptors,
+    budget: driver.budget,
+    small: driver.tx.small,
+    dropEnable: nic.rx.dropEnable,
+    promiscuous: traffic.kind === "replay",
+    macAddress: MAC_ADDRESS,
+    interruptIntervalPs: nic.interruptIntervalPs
+  })
+
+/** Names the link and the driver to the device, which was built before them, and lets the host listen. */
+const joined = ({ nic, traffic }: ResolvedScenario) =>
+  Layer.effectDiscard(
+    Effect.gen(function* () {
+      const joints = yield* Joints
+      const { core } = yield* Traffic
+      const { napi } = (joints.driver = (yield* NicDriver).core)
+      joints.link = core.link
+      const endpoints = core.streamEndpoints
+      yield* (yield* HostStack).listen({
+        application: applicationOf(core),
+        send: (stream, phys, sizeBytes) => napi.send(stream % nic.queues, phys, sizeBytes),
+        streams: traffic.kind === "closed-loop" && endpoints !== undefined ? { ...traffic, endpoints } : undefined
+      })
+    })
+  )
+
+/** The whole world of a scenario, up and idle; traffic has not begun. */
+export const worldLayer = (scenario: ResolvedScenario, options: WorldOptions) =>
+  joined(scenario).pipe(
+    // The driver brings the device up before the traffic asks it which queue a flow takes.
+    Layer.provideMerge(trafficLayer(scenario, options)),
+    Layer.provide(wire),
+    Layer.provideMerge(driverLayer(scenario)),
+    Layer.provide(driverPorts),
+    Layer.provideMerge(
+      Layer.mergeAll(
+        NicDevice.layer({ rateBitsPerSecond: scenario.link.rateBitsPerSecond, macAddress: MAC_ADDRESS }).pipe(
+          Layer.provide(devicePorts)
+        ),
+        dmaLayer(scenario).pipe(Layer.provide(dmaPorts)),
+        HostStack.layer
+      )
+    ),
+    Layer.provideMerge(Joints.layer),
+    Layer.provideMerge(Iommu.layer(scenario.iommu)),
+    Layer.provideMerge(simulationLayer(scenario, options))
+  )

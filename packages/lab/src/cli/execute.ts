@@ -1,0 +1,83 @@
+/** What `run` and `replay` share: outputs, workers, results, checks. */
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import { CheckFailed, type RunFailed, RunsFailed } from "../Errors.ts"
+import { openOutput } from "../node/output.ts"
+import { runAll } from "../node/pool.ts"
+import { progressLine } from "../node/progress.ts"
+import type { RunOutput } from "../node/protocol.ts"
+import { version } from "../node/version.ts"
+import { type Envelope, failedChecks, SCHEMA_VERSION } from "../Result.ts"
+import type { ResolvedRun, Scenario } from "../Scenario.ts"
+import { renderTable } from "../Table.ts"
+
+const NEXT = "npx -y pnpm@12.21.0 vnic list"
+
+/** What to run, and where its results go. */
+export interface Execution {
+  readonly scenario: Scenario
+  readonly runs: ReadonlyArray<ResolvedRun>
+  readonly json: string | undefined
+  readonly out?: string | undefined
+  readonly capture?: Uint8Array
+  readonly reproducible: boolean
+  readonly quiet: boolean
+}
+
+const envelopeOf = (execution: Execution, outputs: ReadonlyArray<RunOutput>, wallSeconds: number): Envelope => {
+  const { reproducible, scenario } = execution
+  const runs = outputs.map(({ result }) => result)
+  const frames = runs.reduce((sum, result) => sum + result.frames.delivered, 0)
+  return {
+    schemaVersion: SCHEMA_VERSION,
+    kind: "run",
+    scenario: scenario.name,
+    version,
+    seed: scenario.base.seed,
+    settings: { ...scenario.base, runs: scenario.overrides },
+    runs,
+    ...(reproducible ? {} : { wall: { seconds: wallSeconds, framesPerSecond: frames / wallSeconds } })
+  }
+}
+
+/** Runs everything, writes what was asked for, prints the table, and fails if a run or a check did. */
+export const execute = Effect.fnUntraced(function* (execution: Execution) {
+  const { capture, json, out, runs } = execution
+  const jsonFile = json === undefined || json === "-" ? undefined : yield* openOutput(json)
+  const outFile = out === undefined ? undefined : yield* openOutput(out)
+
+  const startedMs = performance.now()
+  const results = yield* Effect.scoped(
+    Effect.gen(function* () {
+      const names = runs.map(({ name }) => name)
+      const onProgress = yield* progressLine(names, !execution.quiet)
+      const withCapture = capture === undefined ? {} : { capture }
+      const requests = runs.map(({ name, scenario }) => ({
+        name,
+        scenario,
+        seed: scenario.seed,
+        ...withCapture
+      }))
+      return yield* runAll(requests, onProgress)
+    })
+  )
+  const wallSeconds = (performance.now() - startedMs) / 1000
+  const outputs: Array<RunOutput> = []
+  const failures: Array<RunFailed> = []
+  for (const result of results) {
+    if (Result.isSuccess(result)) outputs.push(result.success)
+    else failures.push(result.failure)
+  }
+
+  const envelope = envelopeOf(execution, outputs, wallSeconds)
+  const text = JSON.stringify(envelope, null, 2)
+  if (json === "-") yield* Console.log(text)
+  else if (!execution.quiet && outputs.length > 0) yield* Console.log(renderTable(envelope, NEXT))
+  if (failures.length > 0) return yield* new RunsFailed({ failures })
+  if (jsonFile !== undefined) yield* jsonFile.commit(`${text}\n`)
+  const delivered = outputs[0]?.delivered
+  if (outFile !== undefined && delivered !== undefined) yield* outFile.commit(delivered)
+  const findings = failedChecks(envelope.runs)
+  if (findings.length > 0) return yield* new CheckFailed({ findings })
+}, Effect.scoped)

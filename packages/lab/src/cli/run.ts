@@ -1,0 +1,39 @@
+/** `vnic run`. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { RunNotFound } from "../Errors.ts"
+import { readScenario } from "../node/builtin.ts"
+import type { Setting } from "../Overrides.ts"
+import { parseScenario, type ResolvedRun, resolveRuns, type Scenario } from "../Scenario.ts"
+import { execute } from "./execute.ts"
+
+/** Arguments and flags of `vnic run`. */
+export interface RunInput {
+  readonly scenario: string
+  readonly only: ReadonlyArray<string>
+  readonly set: ReadonlyArray<string>
+  readonly seed: Option.Option<number>
+  readonly json: Option.Option<string>
+  readonly reproducible: boolean
+  readonly quiet: boolean
+}
+
+const chosenRuns = Effect.fnUntraced(function* (scenario: Scenario, only: ReadonlyArray<string>) {
+  const runs = resolveRuns(scenario)
+  const known = runs.map(({ name }) => name)
+  for (const name of only) {
+    if (!known.includes(name)) return yield* new RunNotFound({ name, scenario: scenario.name, known })
+  }
+  return only.length === 0 ? runs : runs.filter(({ name }: ResolvedRun) => only.includes(name))
+})
+
+/** Runs a scenario file or a built-in scenario. */
+export const runCommand = Effect.fnUntraced(function* (input: RunInput) {
+  const { fileName, text } = yield* readScenario(input.scenario)
+  const settings: Array<Setting> = [...input.set]
+  if (Option.isSome(input.seed)) settings.push({ flag: "--seed", text: `seed=${input.seed.value}` })
+  const scenario = yield* parseScenario(text, fileName, settings)
+  const runs = yield* chosenRuns(scenario, input.only)
+  const { quiet, reproducible } = input
+  yield* execute({ scenario, runs, json: Option.getOrUndefined(input.json), reproducible, quiet })
+})

@@ -1,0 +1,5 @@
+export * from "./Errors.ts"
+export * from "./Result.ts"
+export * from "./Run.ts"
+export * from "./Scenario.ts"
+export * from "./Table.ts"

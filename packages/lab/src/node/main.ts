@@ -1,0 +1,49 @@
+/** Runs the command on Node: services, messages, exit codes. */
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as Command from "effect/cli/Command"
+import * as CliError from "effect/cli/CliError"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import { vnic } from "../cli/command.ts"
+import { layerPresentation } from "../cli/presenter.ts"
+import { version } from "./version.ts"
+
+/** One message for each problem, and never a stack trace. */
+const messageOf = (cause: Cause.Cause<unknown>): string | undefined => {
+  if (Cause.hasInterruptsOnly(cause)) return "interrupted; nothing was written"
+  const error = Option.getOrUndefined(Cause.findErrorOption(cause))
+  if (error === undefined) {
+    const defect = Cause.squash(cause)
+    return `internal error: ${defect instanceof Error ? defect.message : String(defect)}`
+  }
+  if (CliError.isCliError(error)) return undefined
+  return error instanceof Error ? error.message : String(error)
+}
+
+/** A reader that has seen enough, such as `head`, closes the pipe; that is no failure. */
+const tolerateClosedPipes = (): void => {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") throw error
+      process.exit()
+    })
+  }
+}
+
+/** Runs the command with these arguments and ends the process with its exit code. */
+export const main = (args: ReadonlyArray<string>): void => {
+  tolerateClosedPipes()
+  const program = Command.runWith(vnic, { version })(args).pipe(
+    Effect.onExit((exit) => {
+      const message = Exit.isFailure(exit) ? messageOf(exit.cause) : undefined
+      return message === undefined ? Effect.void : Console.error(message)
+    }),
+    Effect.provide(layerPresentation)
+  )
+  // A command line asks for services that only prompts and flags with files use; there are none of these here, and each
+  // command brings the services of its own, which need not be loaded for a page of help.
+  NodeRuntime.runMain(program as Effect.Effect<void, unknown>, { disableErrorReporting: true })
+}

@@ -1,0 +1,60 @@
+/** Result files: written under a temporary name, renamed when whole, removed when anything goes wrong. */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import type * as Scope from "effect/Scope"
+import { OutputUnwritable } from "../Errors.ts"
+
+/** A file that is known to be writable and does not exist under its own name yet. */
+export interface OutputFile {
+  readonly commit: (content: string | Uint8Array) => Effect.Effect<void, OutputUnwritable>
+}
+
+/** Why the file system refused, in words. */
+export const reasonOf = (error: PlatformError): string => {
+  switch (error.reason._tag) {
+    case "NotFound":
+      return "no such file or folder"
+    case "PermissionDenied":
+      return "permission denied"
+    case "BadResource":
+      return "not a file"
+    default: {
+      const cause = error.reason.cause
+      return cause instanceof Error
+        ? cause.message.replace(/^[A-Z]+: /u, "").replace(/,.*$/u, "")
+        : error.reason.message
+    }
+  }
+}
+
+/** Makes the temporary file beside the target, so that what cannot be written is known before anything runs. */
+export const openOutput = Effect.fnUntraced(function* (
+  file: string
+): Effect.fn.Return<OutputFile, OutputUnwritable, FileSystem.FileSystem | Path.Path | Scope.Scope> {
+  const files = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const unwritable = (reason: string) => new OutputUnwritable({ file, reason })
+  const refused = (error: PlatformError) => unwritable(reasonOf(error))
+  const target = path.resolve(file)
+  const temporary = path.join(path.dirname(target), `.${path.basename(target)}.${process.pid}.tmp`)
+
+  const existing = yield* files.stat(target).pipe(Effect.option)
+  if (existing._tag === "Some" && existing.value.type === "Directory") return yield* unwritable("it is a folder")
+  if (existing._tag === "Some") yield* files.access(target, { writable: true }).pipe(Effect.mapError(refused))
+  yield* Effect.acquireRelease(
+    files.writeFile(temporary, new Uint8Array(0), { flag: "wx" }).pipe(Effect.mapError(refused)),
+    () => files.remove(temporary, { force: true }).pipe(Effect.ignore)
+  )
+  const write = (content: string | Uint8Array) =>
+    typeof content === "string" ? files.writeFileString(temporary, content) : files.writeFile(temporary, content)
+  return {
+    commit: (content) =>
+      write(content).pipe(
+        Effect.andThen(files.rename(temporary, target)),
+        Effect.mapError(refused),
+        Effect.uninterruptible
+      )
+  }
+})

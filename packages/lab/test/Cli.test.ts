@@ -1,0 +1,194 @@
+import { spawn } from "node:child_process"
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { afterAll, describe, expect, it } from "vitest"
+import { isOldNode } from "../src/node/node-version.ts"
+
+const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url))
+const TIMEOUT_MS = 60_000
+const folder = mkdtempSync(join(tmpdir(), "vnic-cli-"))
+afterAll(() => rmSync(folder, { recursive: true }))
+
+interface Outcome {
+  readonly code: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** Runs the real command; `interruptWhen` sends Ctrl-C as soon as it holds. */
+const vnic = (args: ReadonlyArray<string>, interruptWhen?: () => boolean): Promise<Outcome> =>
+  new Promise((resolve) => {
+    const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder })
+    let stdout = ""
+    let stderr = ""
+    child.stdout.on("data", (data) => (stdout += data))
+    child.stderr.on("data", (data) => (stderr += data))
+    const poll = setInterval(() => {
+      if (interruptWhen?.() !== true) return
+      clearInterval(poll)
+      child.kill("SIGINT")
+    }, 1)
+    child.on("close", (code) => {
+      clearInterval(poll)
+      resolve({ code, stdout, stderr })
+    })
+  })
+
+const file = (name: string, content: string | Uint8Array): string => {
+  writeFileSync(join(folder, name), content)
+  return name
+}
+
+describe("the command", { timeout: TIMEOUT_MS }, () => {
+  it("shows its help", async () => {
+    const { code, stderr, stdout } = await vnic(["--help"])
+    expect([code, stderr]).toEqual([0, ""])
+    for (const name of ["run", "replay", "list", "show", "schema"]) expect(stdout).toContain(`  ${name} `)
+  })
+
+  it("lists what there is, a line each", async () => {
+    const { code, stdout } = await vnic(["list"])
+    expect(code).toBe(0)
+    for (const name of ["cascardo-2013", "smoke", "page-chunk", "bitmap", "power7-pseries"]) {
+      expect(stdout).toMatch(new RegExp(`^  ${name} +\\S.+$`, "mu"))
+    }
+    expect(stdout.split("\n").every((line) => line.length <= 80)).toBe(true)
+    expect((await vnic(["list", "strategies"])).stdout).not.toContain("bitmap")
+  })
+
+  it("shows a scenario that can be run as it is, and its schema", async () => {
+    const { stdout } = await vnic(["show", "smoke"])
+    const copy = file("copy.yaml", stdout)
+    expect((await vnic(["run", copy, "--only", "direct", "--quiet"])).code).toBe(0)
+    expect(JSON.parse((await vnic(["schema"])).stdout)).toMatchObject({ type: "object" })
+  })
+
+  it("prints a table within 80 columns", async () => {
+    const { code, stderr, stdout } = await vnic(["run", "smoke"])
+    expect([code, stderr]).toEqual([0, ""])
+    const lines = stdout.trimEnd().split("\n")
+    expect(lines.map((line) => line.split(" ")[0])).toEqual([
+      "smoke",
+      "strategy",
+      "direct",
+      "map-per-packet",
+      "page-chunk",
+      "0"
+    ])
+    expect(lines.every((line) => line.length <= 80)).toBe(true)
+  })
+})
+
+describe("results", { timeout: TIMEOUT_MS }, () => {
+  it("are JSON and nothing else on stdout, the same bytes each time", async () => {
+    const args = ["run", "smoke", "--only", "page-chunk", "--seed", "7", "--json", "-", "--reproducible"]
+    const [one, other] = [await vnic(args), await vnic(args)]
+    expect(one.stdout).toBe(other.stdout)
+    const result = JSON.parse(one.stdout)
+    expect(Object.keys(result)).toEqual(["schemaVersion", "kind", "scenario", "version", "seed", "settings", "runs"])
+    expect(result).toMatchObject({
+      kind: "run",
+      scenario: "smoke",
+      seed: 7,
+      settings: { seed: 7 }
+    })
+    expect(result.runs.map(({ name }: { name: string }) => name)).toEqual(["page-chunk"])
+  })
+
+  it("go to a file under its own name only", async () => {
+    const { code, stdout } = await vnic(["run", "smoke", "--only", "direct", "--json", "result.json", "--quiet"])
+    expect([code, stdout]).toEqual([0, ""])
+    expect(JSON.parse(readFileSync(join(folder, "result.json"), "utf8")).wall.seconds).toBeGreaterThan(0)
+    expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([])
+  })
+})
+
+describe("bad input", { timeout: TIMEOUT_MS }, () => {
+  const cases: ReadonlyArray<readonly [args: ReadonlyArray<string>, message: string]> = [
+    [["run", "smok"], "smok: no such file, and no built-in scenario of that name; did you mean smoke?"],
+    [
+      ["show", "cascardo"],
+      "cascardo: no such file, and no built-in scenario of that name; did you mean cascardo-2013?"
+    ],
+    [["run", "smoke", "--only", "page-chnk"], "--only page-chnk: smoke has no such run; did you mean page-chunk?"],
+    [
+      ["run", "smoke", "--set", "nic.rx.descriptors=100"],
+      "--set nic.rx.descriptors: 100 is not a multiple of 8; 96 or 104 would do"
+    ],
+    [
+      ["run", "smoke", "--json", "missing/result.json"],
+      "missing/result.json: cannot be written: no such file or folder"
+    ],
+    [["run", "smoke", "--json", "."], ".: cannot be written: it is a folder"],
+    [["replay", "missing.pcap"], "missing.pcap: no such file or folder"],
+    [
+      ["replay", "missing.pcap", "--strategy", "page"],
+      "--strategy driver.strategy: page is not map-per-packet, page-chunk or direct; did you mean page-chunk?"
+    ],
+    [
+      ["replay", "missing.pcap", "--rate", "1 Gbps"],
+      "--rate traffic.rate: 1 Gbps: Gbps is not a unit of rate; did you mean Gb/s?"
+    ]
+  ]
+  it.each(cases)("%j", async (args, message) => {
+    expect(await vnic(args)).toEqual({ code: 1, stdout: "", stderr: `${message}\n` })
+  })
+
+  it("names file, line and field of each problem", async () => {
+    const name = file("mine.yaml", "seed: 1\nnic: { rx: { descriptors: 100 } }\nlink: { mtu: 1500 }\n")
+    const { code, stderr } = await vnic(["run", name])
+    expect(code).toBe(1)
+    expect(stderr.trimEnd().split("\n")).toEqual([
+      "mine.yaml:2:27 nic.rx.descriptors: 100 is not a multiple of 8; 96 or 104 would do",
+      "mine.yaml:3:14 link.mtu: 1500 has no unit; a size needs B, KiB, MiB, GiB or TiB, as in 64 KiB"
+    ])
+  })
+
+  it("of the command line names the nearest flag", async () => {
+    const flag = await vnic(["run", "smoke", "--jsn", "-"])
+    expect([flag.code, flag.stdout]).toEqual([1, ""])
+    expect(flag.stderr).toMatch(/--jsn.*--json/u)
+    const command = await vnic(["lst"])
+    expect(command.code).toBe(1)
+    expect(command.stderr).toMatch(/lst.*list/u)
+    expect((await vnic(["run"])).code).toBe(1)
+  })
+
+  it("of a capture says what is needed", async () => {
+    const { code, stderr } = await vnic(["replay", file("text.pcap", "not a capture"), "--out", "out.pcap"])
+    expect([code, stderr]).toEqual([
+      1,
+      "text.pcap: is not a capture; a classic pcap file of Ethernet frames is needed\n"
+    ])
+    expect(existsSync(join(folder, "out.pcap"))).toBe(false)
+  })
+})
+
+describe("interruption", { timeout: TIMEOUT_MS }, () => {
+  it("leaves no file behind and ends with 130", async () => {
+    const isRunning = () => readdirSync(folder).some((name) => name.endsWith(".tmp"))
+    const { code, stderr, stdout } = await vnic(["run", "cascardo-2013", "--json", "interrupted.json"], isRunning)
+    expect([code, stdout, stderr]).toEqual([130, "", "interrupted; nothing was written\n"])
+    expect(readdirSync(folder).filter((name) => name.includes("interrupted"))).toEqual([])
+  })
+
+  it("by a reader that has seen enough is no failure", async () => {
+    const child = spawn(process.execPath, [MAIN, "schema"], { stdio: ["ignore", "pipe", "pipe"] })
+    let stderr = ""
+    child.stderr.on("data", (data) => (stderr += data))
+    child.stdout.destroy()
+    const code = await new Promise((resolve) => child.on("close", resolve))
+    expect([code, stderr]).toEqual([0, ""])
+  })
+})
+
+describe("the version of Node", () => {
+  it.each([
+    ["20.19.0", true],
+    ["22.18.3", true],
+    ["22.19.0", false],
+    ["24.21.0", false]
+  ])("%s", (version, isOld) => expect(isOldNode(version)).toBe(isOld))
+})

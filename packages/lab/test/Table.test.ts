@@ -1,0 +1,128 @@
+import { readFileSync } from "node:fs"
+import * as Effect from "effect/Effect"
+import { describe, expect, it } from "vitest"
+import {
+  DROP_CAUSES,
+  type DropCause,
+  type Envelope,
+  failedChecks,
+  type RunResult,
+  SCHEMA_VERSION
+} from "../src/Result.ts"
+import { parseScenario } from "../src/Scenario.ts"
+import { renderTable } from "../src/Table.ts"
+
+const run = (name: string, parts: Partial<RunResult>): RunResult => ({
+  name,
+  profile: "power7-pseries",
+  strategy: name,
+  allocator: "bitmap",
+  flush: "strict",
+  goodputGbps: 9.49,
+  goodputGbpsCi95: 0.01,
+  wireGbps: 10,
+  framesPerSecond: 812_744,
+  limit: { resource: "wire", busyShare: 1 },
+  frames: {
+    offered: 1000,
+    delivered: 1000,
+    dropped: Object.fromEntries(DROP_CAUSES.map((cause) => [cause, 0])) as Record<DropCause, number>
+  },
+  cpu: { utilization: 0.21, perCpu: [0.21], nsPerFrame: {} },
+  dma: {
+    maps: 0,
+    unmaps: 0,
+    hypercalls: 0,
+    rx: { mapsPerFrame: 0, unmapsPerFrame: 0 },
+    tx: { mapsPerFrame: 0, unmapsPerFrame: 0 },
+    pinnedPagesMax: 0
+  },
+  locks: [],
+  latencyNs: { p50: 0, p99: 0, p999: 0 },
+  checks: { corruptFrames: 0, leakedMappings: 0, faults: 0 },
+  ...parts
+})
+
+const dma = (mapsPerFrame: number, hypercalls: number): RunResult["dma"] => ({
+  maps: 0,
+  unmaps: 0,
+  hypercalls,
+  rx: { mapsPerFrame, unmapsPerFrame: mapsPerFrame },
+  tx: { mapsPerFrame: 0, unmapsPerFrame: 0 },
+  pinnedPagesMax: 0
+})
+
+const envelope = (runs: ReadonlyArray<RunResult>, settings: ReadonlyArray<string> = []): Envelope => {
+  const text = readFileSync(new URL("../scenarios/cascardo-2013.yaml", import.meta.url), "utf8")
+  const scenario = Effect.runSync(parseScenario(text, "cascardo-2013.yaml", settings))
+  return {
+    schemaVersion: SCHEMA_VERSION,
+    kind: "run",
+    scenario: scenario.name,
+    version: "0.1.0",
+    seed: scenario.base.seed,
+    settings: { ...scenario.base, runs: scenario.overrides },
+    runs
+  }
+}
+
+const NEXT = "npx -y pnpm@12.21.0 vnic list"
+
+const headline = [
+  run("direct", {}),
+  run("map-per-packet", {
+    goodputGbps: 3,
+    wireGbps: 3.2,
+    dma: dma(2, 4000),
+    cpu: { utilization: 0.88, perCpu: [], nsPerFrame: {} },
+    limit: { resource: "TCE table lock", busyShare: 0.99 }
+  }),
+  run("page-chunk", {
+    dma: dma(0.0234, 50),
+    cpu: { utilization: 0.24, perCpu: [], nsPerFrame: {} }
+  })
+]
+
+describe("the table", () => {
+  it("has the form that the documentation shows", () => {
+    expect(renderTable(envelope(headline), NEXT)).toBe(
+      [
+        "cascardo-2013  power7-pseries  16 TCP streams, MTU 1500  seed 1",
+        "strategy          goodput  wire  maps/frame  hcalls/frame  CPU  limited by",
+        "direct          9.49 Gb/s  100%      0            0        21%  wire",
+        "map-per-packet  3.00 Gb/s   32%      2.00         4.00     88%  TCE table lock",
+        "page-chunk      9.49 Gb/s  100%      0.0234       0.05     24%  wire",
+        "0 corrupt, 0 leaked, 0 faults.   Next: npx -y pnpm@12.21.0 vnic list"
+      ].join("\n")
+    )
+  })
+
+  it("fits 80 columns whatever the names and figures", () => {
+    const wide = run("a-run-with-a-very-long-name", {
+      strategy: "page-chunk",
+      goodputGbps: 99.99,
+      wireGbps: 10,
+      dma: dma(1234.5, 1_234_567),
+      cpu: { utilization: 1, perCpu: [], nsPerFrame: {} },
+      limit: { resource: "a resource with a long name", busyShare: 1 }
+    })
+    const text = renderTable(envelope([wide], ["traffic={kind: open-loop, rate: line}"]), NEXT)
+    expect(text.split("\n").every((line) => line.length <= 80)).toBe(true)
+    expect(text).toContain("IMIX frames at line rate")
+    expect(text.split("\n")[1]).toMatch(/^run /u)
+  })
+
+  it("has a line for a run that delivered nothing", () => {
+    const nothing = run("direct", {
+      frames: { ...headline[0]!.frames, delivered: 0 },
+      dma: dma(0, 5)
+    })
+    expect(renderTable(envelope([nothing]), NEXT)).not.toMatch(/NaN|Infinity/u)
+  })
+
+  it("sums what the checks found", () => {
+    const bad = run("direct", { checks: { corruptFrames: 1, leakedMappings: 2, faults: 0 } })
+    expect(renderTable(envelope([bad, bad]), NEXT)).toContain("2 corrupt, 4 leaked, 0 faults.")
+    expect(failedChecks([bad])).toEqual(["direct: 1 corrupt frame", "direct: 2 leaked mappings"])
+  })
+})

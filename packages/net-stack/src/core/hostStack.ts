@@ -1,0 +1,233 @@
+/**
+ * The host's network stack above a driver: it books the stack's time, hands payload to the application,
+ * and answers with acknowledgements. Below TCP (open-loop frames, replay) it hands whole frames up.
+ *
+ * Transmit buffers are cut from system pages and go back when the driver has no more use for them.
+ */
+import {
+  ACCOUNT_STACK,
+  PAGE_NONE,
+  type Cpus,
+  type Memory,
+  type PageAllocator,
+  type PhysAddr,
+  type Prng,
+  type Source,
+  type Timeline
+} from "@vnic/sim/core"
+import { STREAM_NONE } from "./flowTable.ts"
+import { ACK_LATER, ACK_NOW, MALFORMED, UNKNOWN, type StreamReceiver } from "./streamReceiver.ts"
+
+/** Who gets what has arrived, declared here by its caller. */
+export interface Application {
+  /** nowPs[0]: the instant of the next delivery. */
+  readonly nowPs: Float64Array
+  /** A segment's payload, in up to two pieces of host memory; `newBytes` of it had not arrived before. */
+  deliverStream(
+    stream: number,
+    sequenceOffset: number,
+    payloadBytes: number,
+    newBytes: number,
+    phys0: PhysAddr,
+    bytes0: number,
+    phys1: PhysAddr,
+    bytes1: number
+  ): void
+  /** A whole frame, in up to two pieces of host memory. */
+  deliverFrame(queue: number, phys0: PhysAddr, bytes0: number, phys1: PhysAddr, bytes1: number): void
+  /** A frame that belongs to no stream. */
+  deliverForeign(): void
+}
+
+export interface HostStackOptions {
+  readonly timeline: Timeline
+  readonly cpus: Cpus
+  readonly memory: Memory
+  readonly pages: PageAllocator
+  readonly prng: Prng
+  /** The stack's work on one frame, and the half-width of its uniform spread as a share. */
+  readonly framePs: number
+  readonly frameJitterShare: number
+}
+
+/** What the host listens with. */
+export interface Listener {
+  readonly application: Application
+  /** The streams' receiving end; without it frames are handed up whole. */
+  readonly receiver: StreamReceiver | undefined
+  /** Sends a frame from outside of a receive: a delayed acknowledgement. False when it was not taken. */
+  readonly send: (stream: number, phys: PhysAddr, sizeBytes: number) => boolean
+}
+
+/** Bytes of a transmit buffer: an acknowledgement with options fits. */
+export const TRANSMIT_BUFFER_BYTES = 128
+/** System pages that transmit buffers may take. */
+const TRANSMIT_PAGES_MAX = 256
+/** A due acknowledgement that could not be sent is tried again after this time. */
+const ACK_RETRY_PS = 1_000_000_000
+/** Spread draws are multiples of 2^-16. */
+const DRAW_RANGE = 65536
+
+export class HostStack {
+  /** answerPhys[cpu]: where the answer to the frame received last stands. */
+  readonly answerPhys: Int32Array
+  /** Answers given up because no buffer could be had. */
+  answersDropped = 0
+  private readonly options: HostStackOptions
+  /** Frames that arrived while nobody listened. */
+  framesUnheard = 0
+  private receiver: StreamReceiver | undefined
+  private application: Application | undefined
+  private send: Listener["send"] | undefined
+  private readonly framePs: number
+  private readonly spreadPs: number
+  private readonly freeBuffers: Int32Array
+  private freeCount = 0
+  private readonly buffersPerPage: number
+  private readonly pagesTaken: Array<PhysAddr> = []
+  private readonly ackTimer: Source
+
+  constructor(options: HostStackOptions) {
+    const { cpus, pages } = options
+    this.options = options
+    this.answerPhys = new Int32Array(cpus.count)
+    this.spreadPs = Math.floor(options.framePs * options.frameJitterShare)
+    this.framePs = options.framePs - this.spreadPs
+    this.buffersPerPage = Math.floor(pages.pageSizeBytes / TRANSMIT_BUFFER_BYTES)
+    this.freeBuffers = new Int32Array(this.buffersPerPage * TRANSMIT_PAGES_MAX)
+    this.ackTimer = options.timeline.addTimer("delayed ACK", () => this.sendDueAcks())
+  }
+
+  /** From now on what arrives goes to this listener. */
+  listen(listener: Listener): void {
+    this.receiver = listener.receiver
+    this.application = listener.application
+    this.send = listener.send
+  }
+
+  /** Takes a received frame; returns the length of an answer to transmit, or 0. See the driver's HostStack. */
+  receive(
+    cpu: number,
+    queue: number,
+    headPhys: PhysAddr,
+    headBytes: number,
+    bodyPhys: PhysAddr,
+    bodyBytes: number
+  ): number {
+    const { application, options, receiver } = this
+    const draw = options.prng.next() >>> 16
+    options.cpus.spend(cpu, ACCOUNT_STACK, this.framePs + Math.floor((2 * this.spreadPs * draw) / DRAW_RANGE))
+    if (application === undefined) {
+      this.framesUnheard++
+      return 0
+    }
+    application.nowPs[0] = options.cpus.localPs[cpu]!
+    if (receiver === undefined) {
+      application.deliverFrame(queue, headPhys, headBytes, bodyPhys, bodyBytes)
+      return 0
+    }
+    const bits = receiver.onSegment(options.memory.bytes, headPhys, headBytes + bodyBytes)
+    if ((bits & (UNKNOWN | MALFORMED)) !== 0) {
+      application.deliverForeign()
+      return 0
+    }
+    this.handUp(application, receiver, headPhys, headBytes, bodyPhys)
+    if ((bits & ACK_LATER) !== 0) this.armAckTimer(receiver)
+    return (bits & ACK_NOW) === 0 ? 0 : this.answer(cpu, receiver)
+  }
+
+  private handUp(
+    application: Application,
+    receiver: StreamReceiver,
+    headPhys: PhysAddr,
+    headBytes: number,
+    bodyPhys: PhysAddr
+  ): void {
+    const payloadBytes = receiver.payloadSizeBytes
+    const offset = receiver.payloadFrameOffset
+    // Short frames are padded: the payload may end before the head does.
+    const inHead = headBytes - offset < payloadBytes ? headBytes - offset : payloadBytes
+    application.deliverStream(
+      receiver.stream,
+      receiver.payloadSequenceOffset,
+      payloadBytes,
+      receiver.newBytes,
+      headPhys + offset,
+      inHead,
+      bodyPhys,
+      payloadBytes - inHead
+    )
+  }
+
+  private answer(cpu: number, receiver: StreamReceiver): number {
+    const phys = this.takeBuffer()
+    if (phys === PAGE_NONE) {
+      this.answersDropped++
+      return 0
+    }
+    this.answerPhys[cpu] = phys
+    return receiver.buildAck(receiver.stream, this.options.memory.bytes, phys)
+  }
+
+  private armAckTimer(receiver: StreamReceiver): void {
+    const { timeline } = this.options
+    if (timeline.pending(this.ackTimer) === 0) timeline.setTimer(this.ackTimer, receiver.ackDeadlinePs(receiver.stream))
+  }
+
+  /** Sends what is due; one timer serves all streams and is set again for the earliest that is left. */
+  private sendDueAcks(): void {
+    const { memory, timeline } = this.options
+    const receiver = this.receiver!
+    const send = this.send!
+    for (let stream = receiver.dueAck(); stream !== STREAM_NONE; stream = receiver.dueAck()) {
+      const phys = this.takeBuffer()
+      if (phys === PAGE_NONE) {
+        this.answersDropped++
+        break
+      }
+      const sizeBytes = receiver.buildAck(stream, memory.bytes, phys)
+      if (send(stream, phys, sizeBytes)) continue
+      this.answersDropped++
+      this.transmitted(phys)
+    }
+    const nextPs = receiver.nextDeadlinePs()
+    if (nextPs !== Infinity) timeline.setTimer(this.ackTimer, Math.max(nextPs, timeline.nowPs + ACK_RETRY_PS))
+  }
+
+  private takeBuffer(): PhysAddr {
+    if (this.freeCount === 0 && !this.takePage()) return PAGE_NONE
+    return this.freeBuffers[--this.freeCount]!
+  }
+
+  private takePage(): boolean {
+    if (this.pagesTaken.length === TRANSMIT_PAGES_MAX) return false
+    const page = this.options.pages.allocate(0)
+    if (page === PAGE_NONE) return false
+    this.pagesTaken.push(page)
+    for (let index = this.buffersPerPage - 1; index >= 0; index--) {
+      this.freeBuffers[this.freeCount++] = page + index * TRANSMIT_BUFFER_BYTES
+    }
+    return true
+  }
+
+  /** The driver has no more use for a transmit buffer. */
+  transmitted(phys: PhysAddr): void {
+    this.freeBuffers[this.freeCount++] = phys
+  }
+
+  /** Transmit buffers that the driver still holds. */
+  get buffersOut(): number {
+    return this.pagesTaken.length * this.buffersPerPage - this.freeCount
+  }
+
+  /** Gives the pages back; every buffer must be back before. */
+  close(): void {
+    this.options.timeline.clearTimer(this.ackTimer)
+    for (const page of this.pagesTaken) this.options.pages.free(page)
+    this.pagesTaken.length = 0
+    this.freeCount = 0
+  }
+}
+
+/** The stack of one host. */
+export const makeHostStack = (options: HostStackOptions): HostStack => new HostStack(options)

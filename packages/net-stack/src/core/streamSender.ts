@@ -1,0 +1,367 @@
+/**
+ * The sending end of N one-way TCP streams with a fixed window: whole segments, sent again after three
+ * duplicate acknowledgements (fast retransmit [RFC 5681 3.2] with NewReno's partial acknowledgements
+ * [RFC 6582 3.2]) or when the retransmission time-out runs out (go back to the first unacknowledged byte).
+ *
+ * The caller asks `canSend`, takes `nextSegment` (retransmissions come first), and writes the header with
+ * `writeHeader` and the payload itself: whatever belongs at that offset of the stream. The offset is
+ * modulo 2^32, so payload must be a function of it that repeats every 2^k bytes.
+ *
+ * MODEL: no congestion control: the window is constant, as in a bulk transfer between neighbours whose
+ * window is the receiver's. A drop costs the bytes sent again and the time in which the window stands.
+ * MODEL: the time-out is constant and does not back off [RFC 6298 5.5]: Linux's minimum of 200 ms is far
+ * above what queues on one link can add, so every time-out is a real loss.
+ * MODEL: no handshake and no close; the streams are open from the start.
+ */
+import { assert } from "@vnic/sim/core"
+import { readInt32 } from "./bytes.ts"
+import { FlowTable, portPair, STREAM_NONE } from "./flowTable.ts"
+import { HeaderTemplates } from "./headerTemplates.ts"
+import { streamCountOf, type StreamEndpoints } from "./streamEndpoints.ts"
+import { WINDOW_BYTES_MAX } from "./streamReceiver.ts"
+import { TCP_ACK_BIT, TCP_CONNECTION_FLAGS_MASK, TCP_TIMESTAMP_NONE, TCP_TIMESTAMP_VALUE_OFFSET_BYTES } from "./tcp.ts"
+import { PARSE_SOUND, TcpSegment } from "./tcpSegment.ts"
+
+/** The acknowledgement was for bytes not acknowledged before. */
+export const WINDOW_OPENED = 1
+/** It repeated the last one while bytes are outstanding. */
+export const DUPLICATE_ACK = 2
+/** It made a retransmission due. */
+export const RETRANSMISSION_DUE = 4
+/** It was older than one seen before, or for bytes never sent. */
+export const ACK_IGNORED = 8
+
+/** Linux TCP_RTO_MIN. */
+export const RETRANSMISSION_TIMEOUT_PS_DEFAULT = 200e9
+
+/** Duplicate acknowledgements that start a fast retransmit [RFC 5681 3.2]. */
+export const DUPLICATE_ACK_THRESHOLD = 3
+
+/** Window field of data segments: this end receives no data. */
+const WINDOW_FIELD = 0xffff
+
+export interface StreamSenderOptions {
+  readonly endpoints: StreamEndpoints
+  /** Bytes that may be outstanding, rounded down to whole segments. */
+  readonly windowBytes: number
+  /** Payload of every segment. */
+  readonly segmentBytes: number
+  /** True when segments carry the time-stamp option. */
+  readonly timestamps: boolean
+  /** False leaves the TCP checksum zero, and `payloadSum` unread: for receivers that do not look at it. */
+  readonly tcpChecksum: boolean
+  /** clock[0] is now, in picoseconds; whoever owns the time writes it. */
+  readonly clock: Float64Array
+  readonly retransmissionTimeoutPs?: number
+}
+
+export interface StreamSenderCounters {
+  readonly segments: number
+  readonly segmentsRetransmitted: number
+  readonly fastRetransmits: number
+  readonly timeouts: number
+  readonly acks: number
+  readonly acksDuplicate: number
+  readonly acksIgnored: number
+  readonly framesUnknown: number
+}
+
+const COUNT_SEGMENTS = 0
+const COUNT_RETRANSMITTED = 1
+const COUNT_FAST_RETRANSMITS = 2
+const COUNT_TIMEOUTS = 3
+const COUNT_ACKS = 4
+const COUNT_DUPLICATE = 5
+const COUNT_IGNORED = 6
+const COUNT_UNKNOWN = 7
+
+export class StreamSender {
+  readonly streamCount: number
+  readonly segmentBytes: number
+  /** The window in whole segments. */
+  readonly windowBytes: number
+  /** Size of every header that `writeHeader` writes. */
+  readonly headerSizeBytes: number
+
+  /** What the last acknowledgement did: WINDOW_OPENED, DUPLICATE_ACK, … */
+  ackEvents = 0
+  /** Bytes that it acknowledged for the first time. */
+  ackedBytes = 0
+  /** True when the last `nextSegment` was sent before. */
+  isRetransmission = false
+
+  private readonly segment = new TcpSegment()
+  private readonly flows: FlowTable
+  private readonly headers: HeaderTemplates
+  private readonly clock: Float64Array
+  private readonly ownIp: number
+  private readonly peerIp: number
+  private readonly timeoutPs: Float64Array
+  private isStopped = false
+  /** Sequence number of each stream's first byte, int32. */
+  private readonly initialSequences: Int32Array
+  /** First byte not acknowledged (SND.UNA). */
+  private readonly unacked: Int32Array
+  /** Next byte to send (SND.NXT); goes back to `unacked` on a time-out. */
+  private readonly next: Int32Array
+  /** One beyond the last byte ever sent. */
+  private readonly sentEnd: Int32Array
+  /** Where a running recovery ends: `sentEnd` when it began [RFC 6582: recover]. */
+  private readonly recoveryEnd: Int32Array
+  /** Only acknowledgements beyond this may start a recovery, lest what a time-out sent twice starts one. */
+  private readonly recoveryBarrier: Int32Array
+  /** 1 while in fast recovery. */
+  private readonly inRecovery: Uint8Array
+  /** 1 when the segment at `unacked` is to be sent again. */
+  private readonly retransmit: Uint8Array
+  /** Duplicates of the last acknowledgement. */
+  private readonly duplicateAcks: Int32Array
+  /** The peer's sequence number in every segment sent: it sends no data. */
+  private readonly peerSequences: Int32Array
+  /** When the time-out runs out; Infinity when nothing is outstanding. */
+  private readonly deadlinesPs: Float64Array
+  private readonly counts = new Float64Array(8)
+
+  constructor(options: StreamSenderOptions) {
+    const { endpoints, clock, segmentBytes, tcpChecksum, timestamps, windowBytes } = options
+    const streamCount = streamCountOf(endpoints)
+    assert(segmentBytes >= 1 && segmentBytes <= 0xffff - 60, "segment size out of range")
+    assert(windowBytes >= segmentBytes && windowBytes <= WINDOW_BYTES_MAX, "send window out of range")
+    this.streamCount = streamCount
+    this.segmentBytes = segmentBytes
+    this.windowBytes = windowBytes - (windowBytes % segmentBytes)
+    this.timeoutPs = Float64Array.of(options.retransmissionTimeoutPs ?? RETRANSMISSION_TIMEOUT_PS_DEFAULT)
+    assert(this.timeoutPs[0]! > 0, "time-out out of range")
+    this.clock = clock
+    this.ownIp = endpoints.sender.ip
+    this.peerIp = endpoints.receiver.ip
+    this.flows = new FlowTable(streamCount)
+    for (let stream = 0; stream < streamCount; stream++) {
+      const ports = portPair(endpoints.receiver.ports[stream]!, endpoints.sender.ports[stream]!)
+      this.flows.insert(ports, stream)
+    }
+    this.headers = new HeaderTemplates({
+      from: endpoints.sender,
+      to: endpoints.receiver,
+      streamCount,
+      timestamps,
+      tcpChecksum,
+      windowField: WINDOW_FIELD,
+      clock
+    })
+    this.headerSizeBytes = this.headers.headerSizeBytes
+    this.initialSequences = Int32Array.from(endpoints.sender.initialSequences)
+    this.unacked = this.initialSequences.slice()
+    this.next = this.initialSequences.slice()
+    this.sentEnd = this.initialSequences.slice()
+    this.recoveryEnd = this.initialSequences.slice()
+    this.recoveryBarrier = this.initialSequences.map((sequence) => sequence - 1)
+    this.inRecovery = new Uint8Array(streamCount)
+    this.retransmit = new Uint8Array(streamCount)
+    this.duplicateAcks = new Int32Array(streamCount)
+    this.peerSequences = Int32Array.from(endpoints.receiver.initialSequences)
+    this.deadlinesPs = new Float64Array(streamCount).fill(Infinity)
+  }
+
+  /** True when `nextSegment` has something to send. */
+  canSend(stream: number): boolean {
+    if (this.retransmit[stream] !== 0) return true
+    const next = this.next[stream]!
+    if (((next - this.sentEnd[stream]!) | 0) < 0) return true
+    if (this.isStopped) return false
+    return ((next - this.unacked[stream]!) | 0) + this.segmentBytes <= this.windowBytes
+  }
+
+  /**
+   * Takes the next segment of `stream`, which is sent from now on: the distance of its first byte from the
+   * first byte of the stream, modulo 2^32 (int32). Only after `canSend`.
+   */
+  nextSegment(stream: number): number {
+    const next = this.next[stream]!
+    const sentEnd = this.sentEnd[stream]!
+    let sequence = next
+    if (this.retransmit[stream] !== 0) {
+      this.retransmit[stream] = 0
+      this.isRetransmission = true
+      sequence = this.unacked[stream]!
+    } else {
+      const end = (next + this.segmentBytes) | 0
+      this.next[stream] = end
+      this.isRetransmission = ((next - sentEnd) | 0) < 0
+      if (!this.isRetransmission) {
+        assert(((end - this.unacked[stream]!) | 0) <= this.windowBytes, "a segment is beyond the window")
+        this.sentEnd[stream] = end
+      }
+    }
+    this.counts[COUNT_SEGMENTS]! += 1
+    if (this.isRetransmission) this.counts[COUNT_RETRANSMITTED]! += 1
+    if (this.deadlinesPs[stream] === Infinity) this.restartTimer(stream)
+    return (sequence - this.initialSequences[stream]!) | 0
+  }
+
+  /**
+   * Writes the header of a segment that `nextSegment` gave; returns its size. `payloadSum` is the
+   * unfolded checksum sum of the payload (`PayloadSums`); with `tcpChecksum: false` any number will do.
+   */
+  writeHeader(
+    stream: number,
+    sequenceOffset: number,
+    payloadSizeBytes: number,
+    payloadSum: number,
+    bytes: Uint8Array,
+    offset: number
+  ): number {
+    const sequence = (this.initialSequences[stream]! + sequenceOffset) | 0
+    const peer = this.peerSequences[stream]!
+    return this.headers.write(stream, sequence, peer, payloadSizeBytes, payloadSum, bytes, offset)
+  }
+
+  /**
+   * Takes a frame that may be an acknowledgement. Returns its stream, or STREAM_NONE when it is not for
+   * these streams; `ackEvents` and `ackedBytes` say what it did.
+   */
+  onAck(bytes: Uint8Array, frameOffset: number, frameSizeBytes: number): number {
+    const segment = this.segment
+    this.ackEvents = 0
+    this.ackedBytes = 0
+    if (segment.parse(bytes, frameOffset, frameSizeBytes) !== PARSE_SOUND) return this.unknown()
+    if (segment.destinationIp !== this.ownIp || segment.sourceIp !== this.peerIp) return this.unknown()
+    const stream = this.flows.lookup(segment.ports)
+    const flags = segment.flags & (TCP_CONNECTION_FLAGS_MASK | (1 << TCP_ACK_BIT))
+    if (stream === STREAM_NONE || flags !== 1 << TCP_ACK_BIT) return this.unknown()
+
+    this.counts[COUNT_ACKS]! += 1
+    const timestampOffset = segment.timestampOffset
+    if (timestampOffset !== TCP_TIMESTAMP_NONE) {
+      const value = readInt32(bytes, timestampOffset + TCP_TIMESTAMP_VALUE_OFFSET_BYTES)
+      const echoes = this.headers.timestampEchoes
+      if (((value - echoes[stream]!) | 0) >= 0) echoes[stream] = value
+    }
+    const acknowledgement = segment.acknowledgement
+    const advanceBytes = (acknowledgement - this.unacked[stream]!) | 0
+    if (advanceBytes < 0 || ((acknowledgement - this.sentEnd[stream]!) | 0) > 0) this.ignore()
+    else if (advanceBytes > 0) this.advance(stream, acknowledgement, advanceBytes)
+    else if (segment.payloadSizeBytes === 0) this.repeat(stream)
+    return stream
+  }
+
+  /**
+   * Takes one stream whose time-out has run out and makes it go back; returns it, or STREAM_NONE when no
+   * more are due. Whoever keeps the time calls it until then, and sends what `canSend` allows.
+   */
+  expire(): number {
+    const nowPs = this.clock[0]!
+    for (let stream = 0; stream < this.streamCount; stream++) {
+      if (this.deadlinesPs[stream]! > nowPs) continue
+      this.next[stream] = this.unacked[stream]!
+      this.recoveryBarrier[stream] = this.sentEnd[stream]!
+      this.inRecovery[stream] = 0
+      this.retransmit[stream] = 0
+      this.duplicateAcks[stream] = 0
+      this.restartTimer(stream)
+      this.counts[COUNT_TIMEOUTS]! += 1
+      return stream
+    }
+    return STREAM_NONE
+  }
+
+  /** The earliest time at which a time-out runs out; Infinity when nothing is outstanding. */
+  nextDeadlinePs(): number {
+    let earliestPs = Infinity
+    for (let stream = 0; stream < this.streamCount; stream++) {
+      if (this.deadlinesPs[stream]! < earliestPs) earliestPs = this.deadlinesPs[stream]!
+    }
+    return earliestPs
+  }
+
+  /** No new data from now on; what is outstanding is still sent again when lost. */
+  stop(): void {
+    this.isStopped = true
+  }
+
+  /** Bytes sent and not acknowledged. */
+  outstanding(stream: number): number {
+    return (this.sentEnd[stream]! - this.unacked[stream]!) | 0
+  }
+
+  /** True when nothing is outstanding on any stream. */
+  allAcked(): boolean {
+    for (let stream = 0; stream < this.streamCount; stream++) {
+      if (this.sentEnd[stream] !== this.unacked[stream]) return false
+    }
+    return true
+  }
+
+  /** What has been counted since the start. */
+  counters(): StreamSenderCounters {
+    const counts = this.counts
+    return {
+      segments: counts[COUNT_SEGMENTS]!,
+      segmentsRetransmitted: counts[COUNT_RETRANSMITTED]!,
+      fastRetransmits: counts[COUNT_FAST_RETRANSMITS]!,
+      timeouts: counts[COUNT_TIMEOUTS]!,
+      acks: counts[COUNT_ACKS]!,
+      acksDuplicate: counts[COUNT_DUPLICATE]!,
+      acksIgnored: counts[COUNT_IGNORED]!,
+      framesUnknown: counts[COUNT_UNKNOWN]!
+    }
+  }
+
+  private advance(stream: number, acknowledgement: number, advanceBytes: number): void {
+    this.ackedBytes = advanceBytes
+    this.ackEvents = WINDOW_OPENED
+    this.unacked[stream] = acknowledgement
+    this.duplicateAcks[stream] = 0
+    // After a time-out the receiver may hold what was about to be sent again.
+    if (((this.next[stream]! - acknowledgement) | 0) < 0) this.next[stream] = acknowledgement
+    // The barrier follows just behind, so that it never falls 2^31 back, and what a finished recovery
+    // leaves unacknowledged (all of it sent once) may start the next one.
+    if (((acknowledgement - this.recoveryBarrier[stream]!) | 0) > 0) {
+      this.recoveryBarrier[stream] = acknowledgement - 1
+    }
+    this.retransmit[stream] = 0
+    if (this.inRecovery[stream] !== 0) {
+      if (((acknowledgement - this.recoveryEnd[stream]!) | 0) >= 0) this.inRecovery[stream] = 0
+      else this.askRetransmit(stream)
+    }
+    if (acknowledgement === this.sentEnd[stream]) this.deadlinesPs[stream] = Infinity
+    else this.restartTimer(stream)
+  }
+
+  private repeat(stream: number): void {
+    if (this.sentEnd[stream] === this.unacked[stream]) return
+    const duplicates = this.duplicateAcks[stream]! + 1
+    this.duplicateAcks[stream] = duplicates
+    this.ackEvents = DUPLICATE_ACK
+    this.counts[COUNT_DUPLICATE]! += 1
+    if (duplicates !== DUPLICATE_ACK_THRESHOLD || this.inRecovery[stream] !== 0) return
+    if (((this.unacked[stream]! - this.recoveryBarrier[stream]!) | 0) <= 0) return
+    this.inRecovery[stream] = 1
+    this.recoveryEnd[stream] = this.sentEnd[stream]!
+    this.counts[COUNT_FAST_RETRANSMITS]! += 1
+    this.askRetransmit(stream)
+    this.restartTimer(stream)
+  }
+
+  private askRetransmit(stream: number): void {
+    this.retransmit[stream] = 1
+    this.ackEvents |= RETRANSMISSION_DUE
+  }
+
+  private restartTimer(stream: number): void {
+    this.deadlinesPs[stream] = this.clock[0]! + this.timeoutPs[0]!
+  }
+
+  private ignore(): void {
+    this.ackEvents = ACK_IGNORED
+    this.counts[COUNT_IGNORED]! += 1
+  }
+
+  private unknown(): number {
+    this.counts[COUNT_UNKNOWN]! += 1
+    return STREAM_NONE
+  }
+}
+
+/** The sending end of the streams that `options.endpoints` names. */
+export const makeStreamSender = (options: StreamSenderOptions): StreamSender => new StreamSender(options)

@@ -1,0 +1,2 @@
+export * from "./dissect.ts"
+export * from "./naiveReceiver.ts"

@@ -1,0 +1,367 @@
+/**
+ * From the packet buffer to memory. When a frame arrives its queue is chosen, a descriptor that is already on
+ * chip is taken, and its turn on the bus is settled; one event later, when its write-back is seen in memory,
+ * the descriptor is written and the queue's cause raised.
+ *
+ * MODEL: the bytes move, and are translated, when the frame's turn on the bus is settled, which is at its
+ * arrival unless it waits for a descriptor; nobody may look at them before the write-back. A frame begins
+ * only when there are descriptors for the whole of it. A data or descriptor write that faults stops its
+ * queue and sets EICR.PCI. The translation of a write-back overlaps that of
+ * its data and adds no time of its own.
+ */
+import type { Frame, FramePool } from "@vnic/sim/core"
+import {
+  BSIZEHEADER_STEP_BYTES,
+  BSIZEPACKET_STEP_BYTES,
+  DESCRIPTOR_BYTES,
+  DESCRIPTOR_WORDS,
+  DESCTYPE_ADVANCED_SPLIT_ALWAYS,
+  DESCTYPE_LEGACY,
+  EICR_PCI_BIT,
+  EICR_RX_MISS_BIT,
+  QUEUE_COUNT,
+  RXD_HEADER_HIGH_WORD,
+  RXD_HEADER_LOW_WORD,
+  RXD_LEGACY_DD_BIT,
+  RXD_LEGACY_EOP_BIT,
+  RXD_PACKET_HIGH_WORD,
+  RXD_PACKET_LOW_WORD,
+  RXD_WB_DD_BIT,
+  RXD_WB_EOP_BIT,
+  RXD_WB_HEADER_LENGTH_SHIFT,
+  RXD_WB_SPH_BIT,
+  SRRCTL,
+  SRRCTL_BSIZEHEADER_MASK,
+  SRRCTL_BSIZEHEADER_SHIFT,
+  SRRCTL_BSIZEPACKET_MASK,
+  SRRCTL_DESCTYPE_MASK,
+  SRRCTL_DESCTYPE_SHIFT,
+  SRRCTL_DROP_EN_BIT
+} from "../registers.ts"
+import type { Bus } from "./bus.ts"
+import type { DeviceContext } from "./context.ts"
+import { DescriptorRings } from "./descriptorRings.ts"
+import type { InterruptBlock } from "./interrupts.ts"
+import { FCS_BYTES } from "./mac.ts"
+import { PacketBuffer } from "./packetBuffer.ts"
+import { type BusMaster, TAG_QUEUE_SHIFT } from "./ports.ts"
+import { POSTED_LIMIT, PostedWrites, RECORD_INDEX, RECORD_LENGTH, RECORD_QUEUE, RECORD_VOID } from "./postedWrites.ts"
+import { Rss, RSS_QUEUE, RSS_STATUS, RSS_TYPES, RSS_WORD } from "./rss.ts"
+import { dropIndex, QueueCounts, type Statistics, statisticOf } from "./statistics.ts"
+
+/** Receive descriptors of a queue that the device holds on chip. */
+export const RX_DESCRIPTORS_ON_CHIP = 32
+/** Header length has ten bits in the write-back. */
+const HEADER_BYTES_MAX = 1023
+const TWO_TO_32 = 4294967296
+
+const RXMPC = statisticOf("RXMPC")
+const QPRDC = statisticOf("QPRDC")
+const RXDGPC = statisticOf("RXDGPC")
+const RXDGBC = statisticOf("RXDGBCL")
+const DROP_BUFFER_FULL = dropIndex("packetBufferFull")
+const DROP_QUEUE_DISABLED = dropIndex("queueDisabled")
+const DROP_NO_DESCRIPTOR = dropIndex("noDescriptor")
+const DROP_FAULT = dropIndex("fault")
+const DROP_RESET = dropIndex("reset")
+
+export class RxEngine {
+  readonly rings: DescriptorRings
+  readonly rss: Rss
+  readonly buffer = new PacketBuffer()
+  /** Frames whose last descriptor was written back. */
+  readonly counts: QueueCounts
+  /** Write-backs on their way. */
+  readonly posted: PostedWrites
+  private readonly packetBytes = new Int32Array(QUEUE_COUNT)
+  private readonly headerBytes = new Int32Array(QUEUE_COUNT)
+  private readonly isLegacy = new Uint8Array(QUEUE_COUNT)
+  private readonly isDropping = new Uint8Array(QUEUE_COUNT)
+  /** latencyPs[0]: longest translation of the descriptor that is being filled. */
+  private readonly latencyPs = new Float64Array(16)
+  /** Bytes on the bus of the descriptor that is being filled. */
+  private busBytes = 0
+  private readonly writeBackBusBytes: number
+  private readonly frames: FramePool
+  private readonly bus: Bus
+  private readonly busMaster: BusMaster
+  private readonly interrupts: InterruptBlock
+  private readonly statistics: Statistics
+  private readonly totals: Float64Array
+
+  constructor(context: DeviceContext) {
+    const { file } = context
+    this.frames = context.frames
+    this.bus = context.bus
+    this.busMaster = context.busMaster
+    this.interrupts = context.interrupts
+    this.statistics = context.statistics
+    this.totals = context.statistics.totals
+    this.rss = new Rss(file, context.memory, context.frames)
+    this.rings = new DescriptorRings(context.timeline, context.bus, context.busMaster, RX_DESCRIPTORS_ON_CHIP, 0, () =>
+      this.interrupts.otherCause(EICR_PCI_BIT)
+    )
+    this.posted = new PostedWrites(context.timeline, "nic receive write-back", context.postedOrder, (at) =>
+      this.written(at)
+    )
+    this.counts = new QueueCounts(context.statistics, "QPRC", "QBRCL")
+    context.statistics.beforeRead(() => {
+      this.totals[RXDGPC] = this.counts.framesSum
+      this.totals[RXDGBC] = this.counts.bytesSum
+    })
+    this.writeBackBusBytes = context.bus.writeBytes(DESCRIPTOR_BYTES, 0)
+    file.whenWritten("SRRCTL", (queue) => this.setBuffers(queue, file.peek(SRRCTL(queue))))
+    for (let queue = 0; queue < QUEUE_COUNT; queue++) this.setBuffers(queue, file.peek(SRRCTL(queue)))
+  }
+
+  private setBuffers(queue: number, srrctl: number): void {
+    if (queue >= QUEUE_COUNT) return
+    const type = (srrctl & SRRCTL_DESCTYPE_MASK) >> SRRCTL_DESCTYPE_SHIFT
+    const headerBytes = ((srrctl & SRRCTL_BSIZEHEADER_MASK) >> SRRCTL_BSIZEHEADER_SHIFT) * BSIZEHEADER_STEP_BYTES
+    // MODEL: a buffer size of 0 is 1 KiB. The types that are not listed behave as one advanced buffer.
+    this.packetBytes[queue] = Math.max(1, srrctl & SRRCTL_BSIZEPACKET_MASK) * BSIZEPACKET_STEP_BYTES
+    this.headerBytes[queue] = type === DESCTYPE_ADVANCED_SPLIT_ALWAYS ? Math.min(headerBytes, HEADER_BYTES_MAX) : 0
+    this.isLegacy[queue] = type === DESCTYPE_LEGACY ? 1 : 0
+    this.isDropping[queue] = (srrctl & SRRCTL_DROP_EN_BIT) !== 0 ? 1 : 0
+    this.drain()
+  }
+
+  /** A frame that the MAC has taken. */
+  accept(frame: Frame): void {
+    const length = this.frames.headBytes[frame]! + this.frames.bodyBytes[frame]!
+    if (!this.buffer.reserve(length)) {
+      this.miss(frame)
+      return
+    }
+    if (this.buffer.waitingCount > 0 || !this.place(frame, length)) this.buffer.wait(frame)
+  }
+
+  private miss(frame: Frame): void {
+    this.totals[RXMPC]! += 1
+    this.statistics.drops[DROP_BUFFER_FULL]! += 1
+    this.interrupts.otherCause(EICR_RX_MISS_BIT)
+    this.frames.free(frame)
+  }
+
+  /** Lets the frames that wait go on, oldest first, as far as there are descriptors. */
+  drain(): void {
+    const { buffer, frames } = this
+    while (buffer.waitingCount > 0) {
+      const frame = buffer.oldest
+      if (!this.place(frame, frames.headBytes[frame]! + frames.bodyBytes[frame]!)) return
+      buffer.shift()
+    }
+  }
+
+  /** Sends a frame to its queue; false when it must wait in the packet buffer. */
+  private place(frame: Frame, length: number): boolean {
+    this.rss.classify(frame)
+    const queue = this.rss.result[RSS_QUEUE]!
+    const { rings } = this
+    const rest = length - this.headerBytes[queue]!
+    const packetBytes = this.packetBytes[queue]!
+    const needed = rest <= packetBytes ? 1 : ((rest + packetBytes - 1) / packetBytes) | 0
+    // A queue that is off or stopped has nothing on chip, or not for long.
+    if (rings.cacheCount[queue]! < needed || rings.isStopped[queue] === 1) {
+      if (rings.isEnabled[queue] === 0) return this.drop(frame, length, DROP_QUEUE_DISABLED)
+      if (!this.fetchFor(queue, needed)) return this.lackDescriptors(frame, length, queue)
+    }
+    if (this.posted.count >= POSTED_LIMIT) return false
+    if (needed === 1) this.storeWhole(frame, length, queue)
+    else this.storeSpilling(frame, length, queue, needed)
+    return true
+  }
+
+  private fetchFor(queue: number, needed: number): boolean {
+    this.rings.fetchAll(queue)
+    return this.rings.cacheCount[queue]! >= needed && this.rings.isStopped[queue] === 0
+  }
+
+  private lackDescriptors(frame: Frame, length: number, queue: number): boolean {
+    if (this.rings.isStopped[queue] === 1) return this.drop(frame, length, DROP_FAULT)
+    if (this.isDropping[queue] === 0) return false
+    this.totals[QPRDC + this.counts.setOf(queue)]! += 1
+    return this.drop(frame, length, DROP_NO_DESCRIPTOR)
+  }
+
+  private drop(frame: Frame, length: number, cause: number): boolean {
+    this.statistics.drops[cause]! += 1
+    this.buffer.release(length)
+    this.frames.free(frame)
+    return true
+  }
+
+  /** Writes a frame into one descriptor's buffers. */
+  private storeWhole(frame: Frame, length: number, queue: number): void {
+    const { rings } = this
+    const slot = rings.oldest(queue)
+    const tag = (queue << TAG_QUEUE_SHIFT) | rings.nextToUse[queue]!
+    let header = this.headerBytes[queue]!
+    if (header > length) header = length
+    this.latencyPs[0] = 0
+    if (
+      (header > 0 && !this.writePart(frame, 0, header, slot, RXD_HEADER_LOW_WORD, tag)) ||
+      (header < length && !this.writePart(frame, header, length - header, slot, RXD_PACKET_LOW_WORD, tag))
+    ) {
+      this.faultOn(frame, length, queue)
+      return
+    }
+    this.sendWriteBack(queue, slot, header, length - header, length)
+    this.frames.free(frame)
+    rings.consume(queue)
+  }
+
+  /** Writes a frame into the buffers of several descriptors; only the last one's write-back says EOP. */
+  private storeSpilling(frame: Frame, length: number, queue: number, count: number): void {
+    const { rings } = this
+    let from = 0
+    let header = this.headerBytes[queue]!
+    for (let left = count; left > 0; left--) {
+      const slot = rings.oldest(queue)
+      const tag = (queue << TAG_QUEUE_SHIFT) | rings.nextToUse[queue]!
+      const packet = Math.min(length - from - header, this.packetBytes[queue]!)
+      this.latencyPs[0] = 0
+      if (
+        (header > 0 && !this.writePart(frame, from, header, slot, RXD_HEADER_LOW_WORD, tag)) ||
+        !this.writePart(frame, from + header, packet, slot, RXD_PACKET_LOW_WORD, tag)
+      ) {
+        this.faultOn(frame, length, queue)
+        return
+      }
+      from += header + packet
+      this.sendWriteBack(queue, slot, header, packet, left === 1 ? length : 0)
+      rings.consume(queue)
+      header = 0
+    }
+    this.frames.free(frame)
+  }
+
+  /** Moves one buffer's bytes over the bus; the buffer's address is at `word` of the descriptor. */
+  private writePart(frame: Frame, from: number, sizeBytes: number, slot: number, word: number, tag: number): boolean {
+    const { words } = this.rings
+    const at = slot * DESCRIPTOR_WORDS + word
+    const low = words[at]!
+    const high = words[at + 1]!
+    this.busBytes += this.bus.writeBytes(sizeBytes, low)
+    const isMoved =
+      high === 0 && low >= 0
+        ? this.busMaster.writeFrame(low, frame, from, sizeBytes, tag)
+        : this.busMaster.writeFrame((high >>> 0) * TWO_TO_32 + (low >>> 0), frame, from, sizeBytes, tag)
+    const latencyPs = this.busMaster.latencyPs[0]!
+    if (latencyPs > this.latencyPs[0]!) this.latencyPs[0] = latencyPs
+    return isMoved
+  }
+
+  /** Puts a descriptor's data and write-back on the bus. `length` is the frame's at its last descriptor. */
+  private sendWriteBack(queue: number, slot: number, header: number, packet: number, length: number): void {
+    const { posted, bus } = this
+    const at = posted.nextAt
+    const { records } = posted
+    if (this.isLegacy[queue] === 1) this.fillLegacy(at, slot, packet, length)
+    else this.fillAdvanced(at, header, packet, length)
+    records[at + RECORD_QUEUE] = queue
+    records[at + RECORD_INDEX] = this.rings.nextToUse[queue]!
+    records[at + RECORD_LENGTH] = length
+    bus.takeUp(this.busBytes + this.writeBackBusBytes, this.rings.readyPs, slot)
+    this.busBytes = 0
+    bus.written(posted.seenPs, 0)
+    posted.seenPs[0]! += this.latencyPs[0]!
+    posted.send()
+  }
+
+  private fillAdvanced(at: number, header: number, packet: number, length: number): void {
+    const { records } = this.posted
+    const { result } = this.rss
+    const types = header > 0 ? (header << RXD_WB_HEADER_LENGTH_SHIFT) | RXD_WB_SPH_BIT : 0
+    records[at + 3] = packet
+    if (length > 0) {
+      records[at] = types | result[RSS_TYPES]!
+      records[at + 1] = result[RSS_WORD]!
+      records[at + 2] = RXD_WB_DD_BIT | RXD_WB_EOP_BIT | result[RSS_STATUS]!
+    } else {
+      records[at] = types
+      records[at + 1] = 0
+      records[at + 2] = RXD_WB_DD_BIT
+    }
+  }
+
+  private fillLegacy(at: number, slot: number, packet: number, length: number): void {
+    const { records } = this.posted
+    const { words } = this.rings
+    records[at] = words[slot * DESCRIPTOR_WORDS + RXD_PACKET_LOW_WORD]!
+    records[at + 1] = words[slot * DESCRIPTOR_WORDS + RXD_PACKET_HIGH_WORD]!
+    records[at + RXD_HEADER_LOW_WORD] = packet
+    records[at + RXD_HEADER_HIGH_WORD] = length > 0 ? RXD_LEGACY_DD_BIT | RXD_LEGACY_EOP_BIT : RXD_LEGACY_DD_BIT
+  }
+
+  private faultOn(frame: Frame, length: number, queue: number): void {
+    this.busBytes = 0
+    this.rings.stop(queue)
+    this.drop(frame, length, DROP_FAULT)
+  }
+
+  /** A write-back has reached memory. */
+  private written(at: number): void {
+    const { posted, rings } = this
+    const { records } = posted
+    posted.count--
+    const queue = records[at + RECORD_QUEUE]!
+    if (queue === RECORD_VOID) return
+    const index = records[at + RECORD_INDEX]!
+    const length = records[at + RECORD_LENGTH]!
+    this.buffer.release(length)
+    const tag = (queue << TAG_QUEUE_SHIFT) | index
+    if (this.busMaster.writeWords(rings.addressOf(queue, index), records, at, DESCRIPTOR_WORDS, tag)) {
+      rings.advanceHead(queue, index)
+      if (length > 0) {
+        this.counts.frames[queue]! += 1
+        this.counts.bytes[queue]! += length + FCS_BYTES
+        this.interrupts.cause(this.interrupts.rxVector[queue]!)
+      }
+    } else {
+      rings.stop(queue)
+      if (length > 0) this.statistics.drops[DROP_FAULT]! += 1
+    }
+    if (this.buffer.waitingCount > 0) this.drain()
+  }
+
+  /** The tail moved, or the queue was switched on. */
+  kick(queue: number): void {
+    this.rings.fetch(queue)
+    if (this.buffer.waitingCount > 0) this.drain()
+  }
+
+  /** On or off; what a queue has under way when it is switched on again is lost. */
+  enable(queue: number, isOn: boolean): void {
+    if (isOn) this.cancel(queue, DROP_QUEUE_DISABLED)
+    this.rings.enable(queue, isOn)
+    this.kick(queue)
+  }
+
+  private cancel(queue: number, cause: number): void {
+    const { records } = this.posted
+    this.posted.cancel(queue, (at) => {
+      const length = records[at + RECORD_LENGTH]!
+      this.buffer.release(length)
+      if (length > 0) this.statistics.drops[cause]! += 1
+    })
+  }
+
+  /** Device reset: what is in the packet buffer or on its way to memory is lost. */
+  reset(): void {
+    for (let queue = 0; queue < QUEUE_COUNT; queue++) this.cancel(queue, DROP_RESET)
+    const { buffer, frames } = this
+    while (buffer.waitingCount > 0) {
+      const frame = buffer.oldest
+      buffer.shift()
+      this.drop(frame, frames.lengthBytes(frame), DROP_RESET)
+    }
+    this.rings.reset()
+    this.rss.reset()
+  }
+
+  /** Takes SRRCTL's reset values over. */
+  loadBuffers(peek: (queue: number) => number): void {
+    for (let queue = 0; queue < QUEUE_COUNT; queue++) this.setBuffers(queue, peek(queue))
+  }
+}

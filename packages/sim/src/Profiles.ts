@@ -1,0 +1,4 @@
+/** Platform profiles, and the accounts that CPU time is booked to, for those who build worlds. */
+export { ACCOUNT_COUNT, ACCOUNTS } from "./core/accounts.ts"
+export { CONSTANT_NAMES, profileValues, type ConstantName, type Profile, type ProfileValues } from "./core/profile.ts"
+export { findProfile, PROFILES } from "./core/profiles/index.ts"

@@ -1,0 +1,368 @@
+/**
+ * Simulated CPUs, the programs that they run, and the locks that they wait for.
+ *
+ * A program is a set of small named *steps*. A step does its work at the CPU's local time, spends time on
+ * accounts, and returns the next step. Where it must wait it returns what `lock`, `sleep` or `lookAgain`
+ * gives back (PARKED), and the CPU goes on with the step named there when its time has come. A part of a
+ * program that others use (a DMA map, say) is entered by `call` and left by `leave`, like a subroutine.
+ *
+ * Between two waits a CPU runs ahead of the world's clock on its own local time. That is safe because what
+ * a program can observe meanwhile are facts that never revert (a descriptor is done), and because whatever
+ * it does to the world is scheduled at its local time.
+ *
+ * Locks are granted in the virtual-time order of asking, one event a grant: the next grant is at
+ * max(free at, first ask), and the critical section runs, as ordinary steps, when the grant's event does.
+ * CPUs that ask at the same instant are served in the order of their numbers. A waiter spins: it stays busy.
+ */
+import { assert, fail } from "./assert.ts"
+import { ACCOUNT_COUNT, ACCOUNT_LOCK_HAND_OFF, ACCOUNT_LOCK_WAIT, type Account } from "./accounts.ts"
+import type { Source, Timeline } from "./timeline.ts"
+
+/** One step of a program on `cpu`; returns the next step, or PARKED. */
+export type Step = (cpu: number) => StepId
+/** Index of a step in the table of its Cpus. */
+export type StepId = number
+/** Index of a lock in its Cpus. */
+export type LockId = number
+
+/** Returned by a step whose CPU waits. */
+export const PARKED: StepId = 0
+
+/** Nested calls of one program: a driver's poll, its strategy, the DMA API, a spare one. */
+const CALL_DEPTH_MAX = 8
+/** Named limit of simulated CPUs. */
+export const CPUS_MAX = 1024
+/** Most steps that a CPU may run without waiting: a program that passes it never ends. */
+const STEPS_WITHOUT_WAIT_MAX = 100_000_000
+
+export interface CpusOptions {
+  /** Number of simulated CPUs (hardware threads that are used). */
+  readonly cpuCount: number
+  /** Threads of one core that are used: CPU n sits on core floor(n / threadsPerCore). */
+  readonly threadsPerCore: number
+  /** speedShares[n - 1] is the speed of a thread when n threads of its core are busy. */
+  readonly speedShares: ReadonlyArray<number>
+  /** An uncontended acquire, picoseconds. */
+  readonly lockAcquirePs: number
+  /** What a hand-off to a waiter costs beyond an acquire, picoseconds. */
+  readonly lockHandOffPs: number
+  /** What each CPU that waits adds to a hand-off, picoseconds. */
+  readonly lockHandOffPerWaiterPs: number
+}
+
+interface Lock {
+  readonly name: string
+  readonly timer: Source
+  /** Waiters sorted by (time of asking, CPU); a ring of `askMask + 1` slots. */
+  readonly askTimes: Float64Array
+  readonly askCpu: Int32Array
+  readonly askMask: number
+  askHead: number
+  askCount: number
+  held: number
+  /** [FREE_AT] when it was or will be let go, [HELD_SINCE], and sums over all grants. */
+  readonly times: Float64Array
+}
+
+const FREE_AT = 0
+const HELD_SINCE = 1
+const BUSY_SUM = 2
+const WAIT_SUM = 3
+const GRANTS = 4
+const CONTENDED = 5
+
+/** What a lock has seen since the beginning; times in picoseconds. */
+export interface LockCounts {
+  readonly name: string
+  readonly busyPs: number
+  readonly waitPs: number
+  readonly grants: number
+  readonly contended: number
+}
+
+export class Cpus {
+  readonly count: number
+  /** Each CPU's own time; at least the world's clock while it runs. */
+  readonly localPs: Float64Array
+  /** ledger[cpu * ACCOUNT_COUNT + account]: picoseconds spent. */
+  readonly ledger: Float64Array
+  /** Closed busy intervals of each CPU, measured from waking to falling asleep: the ledger's oracle. */
+  private readonly busySums: Float64Array
+  private readonly awakeSince: Float64Array
+  private readonly awake: Uint8Array
+  private readonly resumeAt: Int32Array
+  private readonly callStack: Int32Array
+  private readonly callDepth: Int32Array
+  private readonly timers: Int32Array
+  private readonly steps: Array<Step> = [() => fail("step 0 was run")]
+  private readonly stepNames: Array<string> = ["parked"]
+  private readonly locks: Array<Lock> = []
+  private readonly coreOf: Int32Array
+  private readonly busyThreads: Int32Array
+  private readonly slowdowns: Float64Array
+  private readonly isShared: boolean
+  private readonly acquirePs: number
+  private readonly handOffPs: number
+  private readonly handOffPerWaiterPs: number
+  private isAlone = false
+  private readonly timeline: Timeline
+
+  constructor(timeline: Timeline, options: CpusOptions) {
+    const count = options.cpuCount
+    assert(count >= 1 && count <= CPUS_MAX, "CPU count out of range")
+    assert(options.threadsPerCore <= options.speedShares.length, "no speed for so many threads a core")
+    this.timeline = timeline
+    this.count = count
+    this.localPs = new Float64Array(count)
+    this.ledger = new Float64Array(count * ACCOUNT_COUNT)
+    this.busySums = new Float64Array(count)
+    this.awakeSince = new Float64Array(count)
+    this.awake = new Uint8Array(count)
+    this.resumeAt = new Int32Array(count)
+    this.callStack = new Int32Array(count * CALL_DEPTH_MAX)
+    this.callDepth = new Int32Array(count)
+    this.timers = new Int32Array(count)
+    this.coreOf = new Int32Array(count)
+    this.busyThreads = new Int32Array(Math.ceil(count / options.threadsPerCore))
+    this.slowdowns = Float64Array.from([1, ...options.speedShares.map((share) => 1 / share)])
+    this.isShared = options.threadsPerCore > 1
+    this.acquirePs = options.lockAcquirePs
+    this.handOffPs = options.lockHandOffPs
+    this.handOffPerWaiterPs = options.lockHandOffPerWaiterPs
+    const resume = (cpu: number): void => this.run(cpu, this.resumeAt[cpu]!)
+    for (let cpu = 0; cpu < count; cpu++) {
+      this.coreOf[cpu] = Math.floor(cpu / options.threadsPerCore)
+      this.timers[cpu] = timeline.addTimer(`cpu ${cpu}`, resume, cpu)
+    }
+  }
+
+  /** Adds a step to the table; `name` appears in error messages and traces. */
+  define(name: string, step: Step): StepId {
+    this.steps.push(step)
+    this.stepNames.push(name)
+    return this.steps.length - 1
+  }
+
+  /** Books `durationPs` of the CPU's time, longer when its core's other threads are busy. */
+  spend(cpu: number, account: Account, durationPs: number): void {
+    if (this.isShared) {
+      this.book(cpu, account, Math.floor(durationPs * this.slowdowns[this.busyThreads[this.coreOf[cpu]!]!]!))
+      return
+    }
+    this.book(cpu, account, durationPs)
+  }
+
+  private book(cpu: number, account: Account, durationPs: number): void {
+    this.localPs[cpu]! += durationPs
+    this.ledger[cpu * ACCOUNT_COUNT + account]! += durationPs
+  }
+
+  /** Enters a subroutine at `entry`; `leave` goes on at `then`. */
+  call(cpu: number, entry: StepId, then: StepId): StepId {
+    const depth = this.callDepth[cpu]!
+    if (depth >= CALL_DEPTH_MAX) fail("a program's calls nest too deep")
+    this.callStack[cpu * CALL_DEPTH_MAX + depth] = then
+    this.callDepth[cpu] = depth + 1
+    return entry
+  }
+
+  /** Leaves the subroutine that was entered last. */
+  leave(cpu: number): StepId {
+    const depth = this.callDepth[cpu]! - 1
+    if (depth < 0) fail("a program left a subroutine that it had not entered")
+    this.callDepth[cpu] = depth
+    return this.callStack[cpu * CALL_DEPTH_MAX + depth]!
+  }
+
+  /** Is the CPU running a program or waiting inside one? */
+  isAwake(cpu: number): boolean {
+    return this.awake[cpu] === 1
+  }
+
+  /** Wakes an idle CPU now, or when its last program has ended, to run `step`. */
+  wake(cpu: number, step: StepId): void {
+    if (this.awake[cpu] !== 0) fail("a CPU that is awake was woken")
+    this.setAwake(cpu)
+    const nowPs = this.timeline.clock[0]!
+    if (this.localPs[cpu]! < nowPs) this.localPs[cpu] = nowPs
+    this.awakeSince[cpu] = this.localPs[cpu]!
+    this.lookAgain(cpu, step)
+  }
+
+  /** The program ends; the CPU is idle from its local time on, until `wake`. */
+  sleep(cpu: number): StepId {
+    this.awake[cpu] = 0
+    this.busyThreads[this.coreOf[cpu]!]! -= 1
+    this.busySums[cpu]! += this.localPs[cpu]! - this.awakeSince[cpu]!
+    return PARKED
+  }
+
+  /** Stays busy, lets the world catch up with the CPU's local time, and goes on at `then`. */
+  lookAgain(cpu: number, then: StepId): StepId {
+    this.resumeAt[cpu] = then
+    this.timeline.setTimer(this.timers[cpu]!, this.localPs[cpu]!)
+    return PARKED
+  }
+
+  /** True when the CPU's local time is past the world's clock: something may happen in between. */
+  isAhead(cpu: number): boolean {
+    return this.localPs[cpu]! > this.timeline.clock[0]!
+  }
+
+  private setAwake(cpu: number): void {
+    this.awake[cpu] = 1
+    this.busyThreads[this.coreOf[cpu]!]! += 1
+  }
+
+  private run(cpu: number, first: StepId): void {
+    const steps = this.steps
+    let step = first
+    let count = 0
+    while (step !== PARKED) {
+      step = steps[step]!(cpu)
+      if (++count > STEPS_WITHOUT_WAIT_MAX) fail("a program runs without end")
+    }
+  }
+
+  /**
+   * Runs a subroutine at once, to its end, with no other CPU in the world: bring-up, shutdown, tests and
+   * simulators with one CPU. Locks are free or let go in time; the program must not sleep.
+   */
+  runAlone(cpu: number, entry: StepId): void {
+    const wasAlone = this.isAlone
+    const wasAwake = this.awake[cpu] === 1
+    if (!wasAwake) {
+      this.setAwake(cpu)
+      this.localPs[cpu] = Math.max(this.localPs[cpu]!, this.timeline.clock[0]!)
+      this.awakeSince[cpu] = this.localPs[cpu]!
+    }
+    this.isAlone = true
+    const depth = this.callDepth[cpu]!
+    let step = this.call(cpu, entry, PARKED)
+    while (step !== PARKED) step = this.steps[step]!(cpu)
+    if (this.callDepth[cpu] !== depth) fail("a program that ran alone waited")
+    this.isAlone = wasAlone
+    if (!wasAwake) this.sleep(cpu)
+  }
+
+  /** A lock that is free. Its name is the one that reports show. */
+  makeLock(name: string): LockId {
+    let slots = 1
+    while (slots < this.count) slots *= 2
+    const id = this.locks.length
+    this.locks.push({
+      name,
+      timer: this.timeline.addTimer(`lock ${name}`, (lock) => this.grant(lock), id),
+      askTimes: new Float64Array(slots),
+      askCpu: new Int32Array(slots),
+      askMask: slots - 1,
+      askHead: 0,
+      askCount: 0,
+      held: 0,
+      times: new Float64Array(6)
+    })
+    return id
+  }
+
+  /** Asks for a lock at the CPU's local time; goes on at `then` when it is held. */
+  lock(cpu: number, lockId: LockId, then: StepId): StepId {
+    const lock = this.locks[lockId]!
+    if (this.isAlone) {
+      this.take(cpu, lock, Math.max(this.localPs[cpu]!, lock.times[FREE_AT]!), 0)
+      return then
+    }
+    const localPs = this.localPs
+    const askPs = localPs[cpu]!
+    this.resumeAt[cpu] = then
+    const { askCpu, askMask, askTimes, askHead } = lock
+    let index = askHead + lock.askCount
+    while (index > askHead) {
+      const before = (index - 1) & askMask
+      const beforePs = askTimes[before]!
+      if (beforePs < askPs || (beforePs === askPs && askCpu[before]! < cpu)) break
+      askTimes[index & askMask] = beforePs
+      askCpu[index & askMask] = askCpu[before]!
+      index--
+    }
+    askTimes[index & askMask] = askPs
+    askCpu[index & askMask] = cpu
+    lock.askCount++
+    if (index === askHead && lock.held === 0) this.scheduleGrant(lock)
+    return PARKED
+  }
+
+  private scheduleGrant(lock: Lock): void {
+    const freePs = lock.times[FREE_AT]!
+    const askPs = lock.askTimes[lock.askHead & lock.askMask]!
+    this.timeline.setTimer(lock.timer, freePs > askPs ? freePs : askPs)
+  }
+
+  private grant(lockId: LockId): void {
+    const lock = this.locks[lockId]!
+    const { askMask, askTimes } = lock
+    const nowPs = this.timeline.clock[0]!
+    const head = lock.askHead
+    const cpu = lock.askCpu[head]!
+    lock.askHead = (head + 1) & askMask
+    lock.askCount--
+    let waiters = 0
+    while (waiters < lock.askCount && askTimes[(head + 1 + waiters) & askMask]! <= nowPs) waiters++
+    this.take(cpu, lock, nowPs, waiters)
+    this.run(cpu, this.resumeAt[cpu]!)
+  }
+
+  /** The lock changes hands at `atPs`; a hand-off to a CPU that waited costs more than an acquire. */
+  private take(cpu: number, lock: Lock, atPs: number, waiters: number): void {
+    if (lock.held !== 0) fail("a lock that is held was granted")
+    const waitPs = atPs - this.localPs[cpu]!
+    let costPs = this.acquirePs
+    lock.held = 1
+    lock.times[GRANTS]! += 1
+    if (waitPs > 0) {
+      this.book(cpu, ACCOUNT_LOCK_WAIT, waitPs)
+      lock.times[WAIT_SUM]! += waitPs
+      lock.times[CONTENDED]! += 1
+      costPs += this.handOffPs + this.handOffPerWaiterPs * waiters
+    }
+    lock.times[HELD_SINCE] = atPs
+    this.spend(cpu, ACCOUNT_LOCK_HAND_OFF, costPs)
+  }
+
+  /** Lets a lock go at the CPU's local time. */
+  unlock(cpu: number, lockId: LockId): void {
+    const lock = this.locks[lockId]!
+    if (lock.held === 0) fail("a lock that is free was let go")
+    lock.held = 0
+    const freePs = this.localPs[cpu]!
+    lock.times[FREE_AT] = freePs
+    lock.times[BUSY_SUM]! += freePs - lock.times[HELD_SINCE]!
+    if (lock.askCount > 0) this.scheduleGrant(lock)
+  }
+
+  /** What each lock has seen since the beginning. */
+  lockCounts(): ReadonlyArray<LockCounts> {
+    return this.locks.map(({ name, times }) => ({
+      name,
+      busyPs: times[BUSY_SUM]!,
+      waitPs: times[WAIT_SUM]!,
+      grants: times[GRANTS]!,
+      contended: times[CONTENDED]!
+    }))
+  }
+
+  /** Busy time of a CPU up to its local time, measured between waking and falling asleep. */
+  busyPs(cpu: number): number {
+    const openPs = this.awake[cpu] === 1 ? this.localPs[cpu]! - this.awakeSince[cpu]! : 0
+    return this.busySums[cpu]! + openPs
+  }
+
+  /** Sum of a CPU's accounts; equals `busyPs` at any moment between events. */
+  bookedPs(cpu: number): number {
+    let sum = 0
+    for (let account = 0; account < ACCOUNT_COUNT; account++) sum += this.ledger[cpu * ACCOUNT_COUNT + account]!
+    return sum
+  }
+}
+
+/** CPUs of one world, all asleep. */
+export const makeCpus = (timeline: Timeline, options: CpusOptions): Cpus => new Cpus(timeline, options)

@@ -1,0 +1,83 @@
+/**
+ * The flat simulated physical memory of the host, and the storage of devices and link partners that lies
+ * outside it. Both are one array of bytes, so that a copy between them is one call and makes no view; but
+ * host addresses end at `hostSizeBytes`, and a device reaches the host's part through its bus-master port.
+ *
+ * Words are little-endian, as on the PCIe bus, whatever the byte order of the simulated CPU.
+ */
+import { assert, fail } from "./assert.ts"
+
+/** An address in the host's physical memory, bytes from 0. */
+export type PhysAddr = number
+
+/** Largest memory in all: addresses stay below 2^31, so that they are small integers everywhere. */
+export const MEMORY_BYTES_MAX = 0x7fff_f000
+
+/** Copies up to this length go word by word: below it a bulk copy's call costs more than its work. */
+const WORDWISE_BYTES_MAX = 96
+
+export class Memory {
+  readonly bytes: Uint8Array
+  /** The same bytes as 32-bit words: word index = address / 4. */
+  readonly words: Int32Array
+  readonly hostSizeBytes: number
+  private nextOutside: number
+
+  constructor(hostSizeBytes: number, outsideBytes: number) {
+    const sizeBytes = hostSizeBytes + outsideBytes
+    assert(hostSizeBytes % 4096 === 0 && sizeBytes <= MEMORY_BYTES_MAX, "memory size out of range")
+    const buffer = new ArrayBuffer(Math.ceil(sizeBytes / 4096) * 4096)
+    this.bytes = new Uint8Array(buffer)
+    this.words = new Int32Array(buffer)
+    this.hostSizeBytes = hostSizeBytes
+    this.nextOutside = hostSizeBytes
+  }
+
+  /** Sets storage outside the host's memory aside, 64-byte aligned; returns its offset. Never given back. */
+  reserveOutside(sizeBytes: number): number {
+    const offset = this.nextOutside
+    const end = offset + Math.ceil(sizeBytes / 64) * 64
+    if (end > this.bytes.length) fail("no storage is left outside the host's memory")
+    this.nextOutside = end
+    return offset
+  }
+
+  /** Copies bytes anywhere in the array. The ranges must not overlap. */
+  copy(from: number, to: number, sizeBytes: number): void {
+    if (sizeBytes > WORDWISE_BYTES_MAX || ((from | to) & 3) !== 0) {
+      this.bytes.copyWithin(to, from, from + sizeBytes)
+      return
+    }
+    const words = this.words
+    const whole = sizeBytes & ~3
+    const fromWord = from >> 2
+    const toWord = to >> 2
+    for (let word = 0; word < whole >> 2; word++) words[toWord + word] = words[fromWord + word]!
+    const bytes = this.bytes
+    for (let index = whole; index < sizeBytes; index++) bytes[to + index] = bytes[from + index]!
+  }
+
+  /** True when two ranges hold the same bytes. */
+  equals(left: number, right: number, sizeBytes: number): boolean {
+    const bytes = this.bytes
+    let index = 0
+    if (((left | right) & 3) === 0) {
+      const words = this.words
+      const wordCount = sizeBytes >> 2
+      const leftWord = left >> 2
+      const rightWord = right >> 2
+      for (let word = 0; word < wordCount; word++) {
+        if (words[leftWord + word] !== words[rightWord + word]) return false
+      }
+      index = wordCount << 2
+    }
+    for (; index < sizeBytes; index++) {
+      if (bytes[left + index] !== bytes[right + index]) return false
+    }
+    return true
+  }
+}
+
+/** Host memory of `hostSizeBytes` and `outsideBytes` of storage for what is not the host. */
+export const makeMemory = (hostSizeBytes: number, outsideBytes: number): Memory =>
+  new Memory(hostSizeBytes, outsideBytes)

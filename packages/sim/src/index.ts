@@ -1,0 +1,5 @@
+export * from "./Errors.ts"
+export * from "./Options.ts"
+export * from "./Profiles.ts"
+export * from "./Simulation.ts"
+export * from "./Units.ts"

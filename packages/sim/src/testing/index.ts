@@ -1,0 +1,2 @@
+export * from "./naive-scheduler.ts"
+export * from "./solo-world.ts"

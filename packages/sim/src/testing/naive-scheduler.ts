@@ -1,0 +1,205 @@
+/**
+ * The oracle of the waiting mechanism: programs of CPUs that share locks, run in the plainest way there is.
+ * Every instruction is an event of its own, no CPU runs ahead, and everything is looked for by linear
+ * search. Slow, and short enough to be believed.
+ *
+ * At one instant every CPU first goes as far as it can without a lock; then the free lock with the lowest
+ * number is granted to the CPU that asked first, the lowest number among those that asked together.
+ */
+import {
+  ACCOUNT_COUNT,
+  ACCOUNT_LOCK_HAND_OFF,
+  ACCOUNT_LOCK_WAIT,
+  type Account,
+  type LockCounts
+} from "../core/index.ts"
+
+/** What a program may do. */
+export type Instruction =
+  /** Spends time on an account. */
+  | { readonly kind: "spend"; readonly account: Account; readonly durationPs: number }
+  /** Holds a lock while the body runs. */
+  | { readonly kind: "critical"; readonly lock: number; readonly body: Program }
+  /** Runs the body as a subroutine. */
+  | { readonly kind: "call"; readonly body: Program }
+  /** Lets the world catch up; takes no time. */
+  | { readonly kind: "lookAgain" }
+  /** Ends the program for so long, and starts it again behind this instruction. */
+  | { readonly kind: "pause"; readonly durationPs: number }
+
+export type Program = ReadonlyArray<Instruction>
+
+export interface NaiveOptions {
+  readonly lockCount: number
+  readonly lockAcquirePs: number
+  readonly lockHandOffPs: number
+  readonly lockHandOffPerWaiterPs: number
+}
+
+/** A lock given to a CPU. */
+export interface Grant {
+  readonly lock: number
+  readonly cpu: number
+  readonly atPs: number
+  /** The CPU's time when its critical section starts: the costs of the lock are paid. */
+  readonly startPs: number
+}
+
+/** Everything that can be seen of a run. */
+export interface Outcome {
+  readonly grants: ReadonlyArray<Grant>
+  /** Of each CPU by account, picoseconds. */
+  readonly ledgers: ReadonlyArray<ReadonlyArray<number>>
+  /** When each CPU's program ended. */
+  readonly endPs: ReadonlyArray<number>
+  /** Busy time of each CPU. */
+  readonly busyPs: ReadonlyArray<number>
+  readonly locks: ReadonlyArray<Omit<LockCounts, "name">>
+}
+
+type Operation =
+  | { readonly kind: "spend"; readonly account: Account; readonly durationPs: number }
+  | { readonly kind: "ask" | "release"; readonly lock: number }
+  | { readonly kind: "pause"; readonly durationPs: number }
+
+interface Worker {
+  readonly operations: ReadonlyArray<Operation>
+  readonly ledger: Array<number>
+  next: number
+  /** When its next operation runs; Infinity while it waits for a lock, and at the end. */
+  atPs: number
+  endPs: number
+  pausedPs: number
+}
+
+interface NaiveLock {
+  readonly waiting: Array<{ readonly cpu: number; readonly askedPs: number }>
+  isHeld: boolean
+  heldSincePs: number
+  busyPs: number
+  waitPs: number
+  grants: number
+  contended: number
+}
+
+const flatten = (program: Program): ReadonlyArray<Operation> =>
+  program.flatMap((instruction): ReadonlyArray<Operation> => {
+    switch (instruction.kind) {
+      case "critical": {
+        const { lock, body } = instruction
+        return [{ kind: "ask", lock }, ...flatten(body), { kind: "release", lock }]
+      }
+      case "call":
+        return flatten(instruction.body)
+      case "lookAgain":
+        return []
+      default:
+        return [instruction]
+    }
+  })
+
+export class NaiveScheduler {
+  private readonly workers: ReadonlyArray<Worker>
+  private readonly locks: ReadonlyArray<NaiveLock>
+  private readonly grants: Array<Grant> = []
+  private readonly options: NaiveOptions
+  private readonly startsPs: ReadonlyArray<number>
+  private nowPs = 0
+
+  /** One program per CPU, and when each of them starts. */
+  constructor(programs: ReadonlyArray<Program>, startsPs: ReadonlyArray<number>, options: NaiveOptions) {
+    this.options = options
+    this.startsPs = startsPs
+    this.workers = programs.map((program, cpu) => ({
+      operations: flatten(program),
+      ledger: Array.from({ length: ACCOUNT_COUNT }, () => 0),
+      next: 0,
+      atPs: startsPs[cpu]!,
+      endPs: startsPs[cpu]!,
+      pausedPs: 0
+    }))
+    this.locks = Array.from({ length: options.lockCount }, () => ({
+      waiting: [],
+      isHeld: false,
+      heldSincePs: 0,
+      busyPs: 0,
+      waitPs: 0,
+      grants: 0,
+      contended: 0
+    }))
+  }
+
+  /** Runs all programs to their ends. */
+  run(): Outcome {
+    for (;;) {
+      const cpu = this.workers.findIndex((worker) => worker.atPs === this.nowPs)
+      if (cpu >= 0) {
+        this.step(cpu)
+        continue
+      }
+      const lock = this.locks.findIndex((candidate) => !candidate.isHeld && candidate.waiting.length > 0)
+      if (lock >= 0) {
+        this.grant(lock)
+        continue
+      }
+      this.nowPs = Math.min(...this.workers.map((worker) => worker.atPs))
+      if (this.nowPs === Infinity) break
+    }
+    return {
+      grants: this.grants,
+      ledgers: this.workers.map((worker) => worker.ledger),
+      endPs: this.workers.map((worker) => worker.endPs),
+      busyPs: this.workers.map((worker, cpu) => worker.endPs - this.startsPs[cpu]! - worker.pausedPs),
+      locks: this.locks.map(({ busyPs, waitPs, grants, contended }) => ({ busyPs, waitPs, grants, contended }))
+    }
+  }
+
+  private step(cpu: number): void {
+    const worker = this.workers[cpu]!
+    const operation = worker.operations[worker.next++]
+    if (operation === undefined) {
+      worker.endPs = this.nowPs
+      worker.atPs = Infinity
+      return
+    }
+    switch (operation.kind) {
+      case "spend":
+        worker.ledger[operation.account]! += operation.durationPs
+        worker.atPs += operation.durationPs
+        return
+      case "pause":
+        worker.pausedPs += operation.durationPs
+        worker.atPs += operation.durationPs
+        return
+      case "ask":
+        this.locks[operation.lock]!.waiting.push({ cpu, askedPs: this.nowPs })
+        worker.atPs = Infinity
+        return
+      case "release": {
+        const lock = this.locks[operation.lock]!
+        lock.isHeld = false
+        lock.busyPs += this.nowPs - lock.heldSincePs
+      }
+    }
+  }
+
+  private grant(lockNumber: number): void {
+    const { lockAcquirePs, lockHandOffPs, lockHandOffPerWaiterPs } = this.options
+    const lock = this.locks[lockNumber]!
+    lock.waiting.sort((left, right) => left.askedPs - right.askedPs || left.cpu - right.cpu)
+    const { cpu, askedPs } = lock.waiting.shift()!
+    const waitedPs = this.nowPs - askedPs
+    const isContended = waitedPs > 0
+    const costPs = lockAcquirePs + (isContended ? lockHandOffPs + lockHandOffPerWaiterPs * lock.waiting.length : 0)
+    lock.isHeld = true
+    lock.heldSincePs = this.nowPs
+    lock.waitPs += waitedPs
+    lock.grants++
+    if (isContended) lock.contended++
+    const worker = this.workers[cpu]!
+    worker.ledger[ACCOUNT_LOCK_WAIT]! += waitedPs
+    worker.ledger[ACCOUNT_LOCK_HAND_OFF]! += costPs
+    worker.atPs = this.nowPs + costPs
+    this.grants.push({ lock: lockNumber, cpu, atPs: this.nowPs, startPs: worker.atPs })
+  }
+}

@@ -1,0 +1,97 @@
+/**
+ * The payload of everything that is generated: slices of one periodic pattern outside the host's memory.
+ * A frame's body points into it, so the sender copies nothing, and the sink knows what must have arrived.
+ *
+ * The period is a power of two, because offsets in a stream are known modulo 2^32; and one more period
+ * follows, so that every slice is contiguous. It is long enough that no two segments of a window are equal
+ * (their distance is no multiple of it), and short enough to stay in the cache of the machine that runs this.
+ */
+import { makePrng, type Memory } from "@vnic/sim/core"
+
+/** Longer than any frame, so that no frame repeats itself. */
+export const PATTERN_PERIOD_BYTES = 1 << 14
+const PERIOD_MASK = PATTERN_PERIOD_BYTES - 1
+
+/** Storage that a pattern needs outside the host's memory. */
+export const PATTERN_OUTSIDE_BYTES = 2 * PATTERN_PERIOD_BYTES
+
+/** Distance of two lines of a payload that is checked in parts. */
+export const CHECK_LINE_BYTES = 64
+
+const WORD_BYTES = 4
+const PRNG_STREAM_PATTERN = 0x7061_7474
+
+export class Pattern {
+  /** Where the pattern starts in memory. */
+  readonly base: number
+  private readonly memory: Memory
+
+  constructor(memory: Memory, seed: number) {
+    this.memory = memory
+    this.base = memory.reserveOutside(PATTERN_OUTSIDE_BYTES)
+    const prng = makePrng(seed, PRNG_STREAM_PATTERN)
+    const firstWord = this.base / WORD_BYTES
+    const periodWords = PATTERN_PERIOD_BYTES / WORD_BYTES
+    for (let word = 0; word < periodWords; word++) memory.words[firstWord + word] = prng.next()
+    memory.copy(this.base, this.base + PATTERN_PERIOD_BYTES, PATTERN_PERIOD_BYTES)
+  }
+
+  /** Where in memory the pattern goes on from byte `position` of its endless repetition. */
+  at(position: number): number {
+    return this.base + (position & PERIOD_MASK)
+  }
+
+  /** True when `sizeBytes` at `phys` are the pattern from `position` on. */
+  matches(position: number, phys: number, sizeBytes: number): boolean {
+    return isSame(this.memory, this.base + (position & PERIOD_MASK), phys, sizeBytes)
+  }
+}
+
+/** A pattern drawn from the seed. */
+export const makePattern = (memory: Memory, seed: number): Pattern => new Pattern(memory, seed)
+
+/**
+ * True when two ranges hold the same bytes, word by word wherever their alignment is the same. (Payload
+ * begins two bytes behind a word in a frame, so patterns do as well.)
+ */
+export function isSame(memory: Memory, left: number, right: number, sizeBytes: number): boolean {
+  const { bytes, words } = memory
+  let index = 0
+  if (((left ^ right) & 3) === 0) {
+    const before = -left & 3
+    while (index < before && index < sizeBytes) {
+      if (bytes[left + index] !== bytes[right + index]) return false
+      index++
+    }
+    const wordCount = (sizeBytes - index) >> 2
+    if (wordCount > 0 && !areSameWords(words, (left + index) >> 2, (right + index) >> 2, wordCount)) return false
+    if (wordCount > 0) index += wordCount << 2
+  }
+  for (; index < sizeBytes; index++) {
+    if (bytes[left + index] !== bytes[right + index]) return false
+  }
+  return true
+}
+
+/** Eight words at a time: one branch for each eight differences. */
+function areSameWords(words: Int32Array, left: number, right: number, count: number): boolean {
+  let index = 0
+  for (const end = count - 7; index < end; index += 8) {
+    const a = left + index
+    const b = right + index
+    const difference =
+      (words[a]! ^ words[b]!) |
+      (words[a + 1]! ^ words[b + 1]!) |
+      (words[a + 2]! ^ words[b + 2]!) |
+      (words[a + 3]! ^ words[b + 3]!) |
+      (words[a + 4]! ^ words[b + 4]!) |
+      (words[a + 5]! ^ words[b + 5]!) |
+      (words[a + 6]! ^ words[b + 6]!) |
+      (words[a + 7]! ^ words[b + 7]!)
+    if (difference !== 0) return false
+  }
+  for (; index < count; index++) {
+    if (words[left + index] !== words[right + index]) return false
+  }
+  return true
+}

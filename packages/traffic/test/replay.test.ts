@@ -1,0 +1,147 @@
+import { type Capture, readCapture, type Replay, writeCapture } from "@vnic/traffic/core"
+import { readFileSync } from "node:fs"
+import { describe, expect, it } from "vitest"
+import { makeIdealWorld, MS_PS, replay, SECOND_PS } from "./idealWorld.ts"
+
+const load = (name: string): Capture => {
+  const bytes = new Uint8Array(readFileSync(new URL(`fixtures/${name}.pcap`, import.meta.url)))
+  const result = readCapture(bytes)
+  if ("problem" in result) throw new Error(result.problem.found)
+  return result.capture
+}
+const iperf = load("iperf3-16-streams-mtu1500-part")
+const web = load("web-and-udp-mix-part")
+
+const run = (capture: Capture, rate: number | "line" | "as-captured", host = {}, seed = 1) => {
+  const world = makeIdealWorld({ ...replay(rate, capture), host, seed })
+  world.traffic.measure(0, 4 * SECOND_PS)
+  world.traffic.start()
+  world.run(4 * SECOND_PS)
+  const written = readCapture(world.traffic.deliveredCapture())
+  return { ...world, source: world.traffic.source as Replay, report: world.traffic.throughput(), written }
+}
+
+const bytesOf = (capture: Capture, index: number) => {
+  const at = capture.offsets[index]!
+  return capture.bytes.subarray(at, at + capture.keptBytes[index]!)
+}
+
+describe.each([
+  ["iperf3", iperf],
+  ["web and UDP", web]
+])("a replay of %s", (_, capture) => {
+  it("delivers every frame byte for byte, in link order", () => {
+    const { frames, report, traffic, written } = run(capture, "line")
+    expect(report.frames).toMatchObject({ offered: capture.frameCount, delivered: capture.frameCount, corrupt: 0 })
+    expect(traffic.isDrained).toBe(true)
+    expect(frames.inUse).toBe(0)
+    if ("problem" in written) throw new Error(written.problem.found)
+    const out = written.capture
+    expect(out.frameCount).toBe(capture.frameCount)
+    for (let index = 0; index < capture.frameCount; index++) {
+      const length = Math.max(60, capture.lengthBytes[index]!)
+      expect(out.lengthBytes[index]).toBe(length)
+      expect(out.keptBytes[index]).toBe(length)
+      const kept = bytesOf(capture, index)
+      expect(bytesOf(out, index).subarray(0, kept.length)).toEqual(kept)
+    }
+  })
+
+  it("as captured keeps the stamps and never passes the line", () => {
+    const { source, report } = run(capture, "as-captured")
+    expect(report.frames.delivered).toBe(capture.frameCount)
+    let freePs = 0
+    for (let index = 0; index < capture.frameCount; index++) {
+      const wirePs = (Math.max(60, capture.lengthBytes[index]!) + 24) * 800
+      const startPs = Math.max(freePs, capture.stampsPs[index]!)
+      expect(source.lastBitsPs[index]).toBe(startPs + wirePs - 12 * 800)
+      freePs = startPs + wirePs
+    }
+    expect(source.durationPs).toBe(freePs)
+  })
+
+  it("at a rate spreads wire bits evenly", () => {
+    const { source } = run(capture, 1e9)
+    const last = capture.frameCount - 1
+    let bits = 0
+    for (let index = 0; index < last; index++) bits += (Math.max(60, capture.lengthBytes[index]!) + 24) * 8
+    const begin = source.lastBitsPs[last]! - (Math.max(60, capture.lengthBytes[last]!) + 12) * 800
+    expect(Math.abs(begin - bits * 1000)).toBeLessThanOrEqual(1)
+  })
+
+  it("at the line's rate leaves no gap", () => {
+    const { source } = run(capture, "line")
+    let durationPs = 0
+    for (const length of capture.lengthBytes) durationPs += (Math.max(60, length) + 24) * 800
+    expect(source.lastBitsPs[capture.frameCount - 1]).toBe(durationPs - 12 * 800)
+    expect(source.durationPs).toBe(durationPs)
+  })
+
+  it("fills what was cut off as the seed says", () => {
+    const filesOf = (seed: number) => run(capture, "line", {}, seed).traffic.deliveredCapture()
+    expect(filesOf(1)).toEqual(filesOf(1))
+    expect(filesOf(1)).not.toEqual(filesOf(2))
+  })
+
+  it("knows what was dropped and what was damaged", () => {
+    const { host, report, written } = run(capture, "line", {
+      isDropped: (frame: number) => frame % 17 === 3,
+      isDamaged: (frame: number) => frame % 19 === 5
+    })
+    expect(report.frames.offered).toBe(report.frames.delivered + host.framesDropped)
+    expect(report.frames.corrupt).toBe(host.framesDamaged)
+    expect(written).toHaveProperty("capture.frameCount", report.frames.delivered - report.frames.corrupt)
+  })
+
+  it("can be stopped", () => {
+    const world = makeIdealWorld(replay("as-captured", capture))
+    world.traffic.start()
+    world.run(0.01 * MS_PS)
+    world.traffic.stop()
+    const sent = (world.traffic.source as Replay).framesSent
+    world.run(4 * SECOND_PS)
+    expect(world.traffic.isDrained).toBe(true)
+    expect(world.host.framesArrived).toBe(sent)
+    expect(sent).toBeLessThan(capture.frameCount)
+  })
+})
+
+describe("goodput of a replay", () => {
+  it("is the payload of TCP and UDP", () => {
+    const { report } = run(web, "as-captured")
+    let payloadBytes = 0
+    for (let index = 0; index < web.frameCount; index++) {
+      const bytes = bytesOf(web, index)
+      if (bytes[12] !== 8 || bytes[13] !== 0) continue
+      const l4 = 14 + (bytes[14]! & 15) * 4
+      const l4Bytes = ((bytes[16]! << 8) | bytes[17]!) - (l4 - 14)
+      payloadBytes += bytes[23] === 17 ? l4Bytes - 8 : l4Bytes - (bytes[l4 + 12]! >> 4) * 4
+    }
+    expect(report.goodputBits).toBe(payloadBytes * 8)
+    expect(payloadBytes).toBeGreaterThan(100_000)
+  })
+})
+
+describe("frames that were captured whole", () => {
+  it("are sent whole, short ones padded", () => {
+    const lengths = [14, 59, 60, 61, 127, 128, 129, 1514]
+    const bytes = Uint8Array.from({ length: 1514 }, (_, index) => index * 5 + 1)
+    const file = writeCapture({
+      frameCount: lengths.length,
+      stampsPs: new Float64Array(lengths.length),
+      offsets: lengths.map(() => 0),
+      lengthBytes: lengths,
+      bytes
+    })
+    const read = readCapture(file)
+    if ("problem" in read) throw new Error(read.problem.found)
+    const { report, written } = run(read.capture, "line")
+    expect(report.frames).toMatchObject({ delivered: 8, corrupt: 0, padded: 2 })
+    if ("problem" in written) throw new Error(written.problem.found)
+    lengths.forEach((length, index) => {
+      const expected = new Uint8Array(Math.max(60, length))
+      expected.set(bytes.subarray(0, length))
+      expect(bytesOf(written.capture, index)).toEqual(expected)
+    })
+  })
+})
