@@ -15,7 +15,8 @@ const WRITTEN: Readonly<Record<Unit, readonly [quantity: Quantity | undefined, p
   share: [undefined, ""]
 }
 
-const valueText = (value: number, unit: Unit): string => {
+/** A value of a profile as a reader wants it. */
+export const valueText = (value: number, unit: Unit): string => {
   const [quantity, per] = WRITTEN[unit]
   return quantity === undefined ? `${value}` : `${formatQuantity(quantity, value)}${per}`
 }

@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 
 /** IOVA allocators by name, each with the line that a list shows. */
 export const allocatorDescriptions = {
-  bitmap: "first fit in one bitmap under one lock, as pseries had it in 2012"
+  bitmap: "next fit in one bitmap under one lock, as pseries had it in 2012"
 } as const
 
 /** Backend, allocator and checks of the DMA API; with `direct` the allocator and its lock are not used. */

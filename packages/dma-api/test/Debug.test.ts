@@ -99,6 +99,21 @@ describe("several live mappings at one bus address, as direct mapping has them",
     expect(dma.liveMappings()).toMatchObject([{ sizeBytes: 64 }])
   })
 
+  it("size counts for more than direction, and of equals the smallest goes", () => {
+    const { dma } = setUp("direct")
+    const device = dma.attach("nic0", MASK_32)
+    device.mapSingle(0, 0x1000, 64, TO_DEVICE)
+    device.mapSingle(0, 0x1000, 90, FROM_DEVICE)
+    device.mapSingle(0, 0x1000, 100, FROM_DEVICE)
+    device.unmapSingle(0, 0x1000, 64, FROM_DEVICE)
+    device.unmapSingle(0, 0x1000, 80, FROM_DEVICE)
+    expect(dma.findings()).toMatchObject([
+      { kind: "wrongDirection", mapping: { sizeBytes: 64 } },
+      { kind: "wrongSize", mapping: { sizeBytes: 90 } }
+    ])
+    expect(dma.liveMappings()).toMatchObject([{ sizeBytes: 100 }])
+  })
+
   it("a sync is right when one of the mappings around it allows its direction", () => {
     const { dma } = setUp("direct")
     const device = dma.attach("nic0", MASK_32)

@@ -99,6 +99,14 @@ describe.each(BACKENDS)("a device of the %s backend", (backend) => {
     expect(leftovers(setup)).toEqual(NOTHING_LEFT)
   })
 
+  it("coherent memory above the mask goes back to its pages", () => {
+    const setup = setUp(backend)
+    const device = setup.dma.attach("nic0", PAGE_BYTES - 1)
+    expect(device.allocCoherent(0, 2 * PAGE_BYTES)).toBeUndefined()
+    expect(device.failure[0]).toBe(MAP_MASK_TOO_NARROW)
+    expect(leftovers(setup)).toEqual(NOTHING_LEFT)
+  })
+
   it("coherent memory: no pages, and every n-th page allocation failing, leave nothing behind", () => {
     for (let failAt = 1; failAt <= 5; failAt++) {
       const setup = setUp(backend)

@@ -22,7 +22,7 @@ async function run(index: number, names: ReadonlyArray<string>): Promise<Record<
 describe("the examples of the README", () => {
   it("the first one is short, runs, and does what its comments say", async () => {
     expect(examples).toHaveLength(2)
-    expect(examples[0]!.trim().split("\n").length).toBeLessThanOrEqual(20)
+    expect(examples[0]!.split("\n").filter((line) => line.trim() !== "").length).toBeLessThanOrEqual(20)
     const { busAddr, dma, entries } = await run(0, ["busAddr", "dma", "entries"])
     expect(busAddr).toBe(0x8000_0040)
     expect((entries as Map<number, number>).size).toBe(0)

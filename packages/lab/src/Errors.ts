@@ -1,4 +1,5 @@
 /** What can go wrong for a reason that the person at the command line can act on. Each message stands alone. */
+import type { CaptureInvalid } from "@vnic/traffic"
 import * as Data from "effect/Data"
 import * as Runtime from "effect/Runtime"
 import { suggestion } from "./Names.ts"
@@ -62,16 +63,6 @@ export class InputUnreadable extends Data.TaggedError("InputUnreadable")<{
 }> {
   override get message(): string {
     return `${this.file}: cannot be read: ${this.reason}`
-  }
-}
-
-/** A capture that cannot be replayed, and what would be right. */
-export class CaptureInvalid extends Data.TaggedError("CaptureInvalid")<{
-  readonly file: string
-  readonly reason: string
-}> {
-  override get message(): string {
-    return `${this.file}: ${this.reason}`
   }
 }
 

@@ -112,6 +112,7 @@ export function dmaResult(from: Reading, to: Reading, pinnedPagesMax: number): R
     maps: difference(maps, BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE),
     unmaps: difference(unmaps, BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE),
     hypercalls: to.hypercalls - from.hypercalls,
+    hypercallsPerFrame: per(to.hypercalls - from.hypercalls, rxFrames),
     rx: {
       mapsPerFrame: per(difference(maps, FROM_DEVICE), rxFrames),
       unmapsPerFrame: per(difference(unmaps, FROM_DEVICE), rxFrames)

@@ -62,7 +62,7 @@ const messageOf = (issue: SchemaIssue.Issue): string | undefined => {
 }
 
 /** The value at a path, as far as the data goes. */
-export const valueAt = (data: unknown, path: FieldPath): unknown => {
+const valueAt = (data: unknown, path: FieldPath): unknown => {
   let value = data
   for (const name of path) {
     if (typeof value !== "object" || value === null) return undefined

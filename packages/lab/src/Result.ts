@@ -52,6 +52,8 @@ export interface RunResult {
   readonly frames: {
     readonly offered: number
     readonly delivered: number
+    /** Frames of a capture that were shorter than 60 bytes and went out with zeros behind them. */
+    readonly padded: number
     readonly dropped: Readonly<Record<DropCause, number>>
   }
   readonly cpu: {
@@ -63,6 +65,8 @@ export interface RunResult {
     readonly maps: number
     readonly unmaps: number
     readonly hypercalls: number
+    /** Hypercalls for each frame that the driver received, both inside the window. */
+    readonly hypercallsPerFrame: number
     readonly rx: MappingRates
     readonly tx: MappingRates
     readonly pinnedPagesMax: number

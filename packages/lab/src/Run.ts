@@ -7,6 +7,7 @@ import { NicDevice } from "@vnic/nic-device"
 import { type HostDoesNotFit, type ProfileValues, Simulation } from "@vnic/sim"
 import { type CaptureInvalid, readCapture, Traffic, type TrafficDoesNotFit } from "@vnic/traffic"
 import * as Effect from "effect/Effect"
+import { windowPsOf } from "./Frames.ts"
 import { cpuResult, dmaResult, limitOf, lockResults, read, type Reading } from "./Measurement.ts"
 import { DROP_CAUSES, type DropCause, type RunResult } from "./Result.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
@@ -38,8 +39,8 @@ export type RunError =
 
 /** A world that has not come to rest this long after its sources stopped will not. */
 const DRAIN_PS_MAX = 20e12
-/** How long a drained world is left alone, so that polls and acknowledgements under way come to their end. */
-const SETTLE_PS = 1e9
+/** Longer than any interrupt can be throttled (1022 us): who has slept so long without a frame has none left. */
+const SETTLE_PS = 2e9
 
 /** Lets the world run to an instant, yielding between slices so that interruption and progress work. */
 const runTo = Effect.fnUntraced(function* (endPs: number, onSlice: (nowPs: number) => void) {
@@ -51,20 +52,26 @@ const runTo = Effect.fnUntraced(function* (endPs: number, onSlice: (nowPs: numbe
   }
 })
 
-/** Runs until nothing is under way any more: sources, link, device and CPUs are at rest. */
+/** Runs until nothing is under way any more: sources, link, device and CPUs are at rest, and stay so for a while. */
 const drain = Effect.gen(function* () {
   const { core: traffic } = yield* Traffic
   const { core: simulation } = yield* Simulation
   const { core: device } = yield* NicDevice
+  const driver = yield* NicDriver
   const { cpus, timeline } = simulation
   const isAtRest = (): boolean => {
     for (let cpu = 0; cpu < cpus.count; cpu++) if (cpus.isAwake(cpu)) return false
     return traffic.isDrained && device.counters().rx.inFlight === 0
   }
   const giveUpPs = timeline.nowPs + DRAIN_PS_MAX
-  do {
+  let interrupts = -1
+  let isSettled = false
+  while (!isSettled && timeline.nowPs < giveUpPs) {
     yield* runTo(timeline.nowPs + SETTLE_PS, () => undefined)
-  } while (!isAtRest() && timeline.nowPs < giveUpPs)
+    const before = interrupts
+    interrupts = (yield* driver.statistics).interrupts
+    isSettled = isAtRest() && interrupts === before
+  }
 })
 
 /** Frames of the whole run by what became of them. */
@@ -76,7 +83,7 @@ const frameResult = Effect.gen(function* () {
   Object.assign(dropped, rx.dropped)
   dropped.noReceiveBuffer = statistics.framesDroppedNoBuffer
   dropped.senderBacklog = frames.lostAtSender
-  return { offered: frames.offered + frames.lostAtSender, delivered: frames.delivered, dropped }
+  return { offered: frames.offered + frames.lostAtSender, delivered: frames.delivered, padded: frames.padded, dropped }
 })
 
 const measure = Effect.fnUntraced(function* (scenario: ResolvedScenario, options: RunOptions) {
@@ -84,7 +91,8 @@ const measure = Effect.fnUntraced(function* (scenario: ResolvedScenario, options
   const traffic = yield* Traffic
   const { source } = traffic.core
   // A replay is measured whole, from its first frame on.
-  const { durationPs, warmUpPs } = source.kind === "replay" ? { ...source, warmUpPs: 1 } : scenario.measure
+  const durationPs = source.kind === "replay" ? source.durationPs : windowPsOf(scenario)
+  const warmUpPs = source.kind === "replay" ? 1 : scenario.measure.warmUpPs
   const startPs = simulation.timeline.nowPs
   const openPs = startPs + warmUpPs
   const closePs = openPs + durationPs
@@ -125,7 +133,8 @@ const resultOf = Effect.fnUntraced(function* (scenario: ResolvedScenario, from: 
   }
 })
 
-const run = Effect.fnUntraced(function* (scenario: ResolvedScenario, options: RunOptions) {
+/** Runs a scenario in its world: lets it run, measures, drains, takes it down. */
+export const runInWorld = Effect.fnUntraced(function* (scenario: ResolvedScenario, options: RunOptions) {
   const { from, to } = yield* measure(scenario, options)
   const traffic = yield* Traffic
   const dma = yield* Dma
@@ -166,5 +175,5 @@ export const runScenario = (scenario: ResolvedScenario, options: RunOptions): Ef
       keepFrames: options.onDelivered !== undefined,
       profileChanges: options.profileChanges
     })
-    return yield* Effect.provide(run(scenario, options), world)
+    return yield* Effect.provide(runInWorld(scenario, options), world)
   })

@@ -26,18 +26,16 @@ const alignPoint = (text: string, integerColumns: number, columns: number): stri
   return (integers.padStart(integerColumns) + text.slice(integers.length)).padEnd(columns)
 }
 
-const row = (run: RunResult, nameColumns: number, linkGbps: number): string => {
-  const hypercallsPerFrame = run.frames.delivered === 0 ? 0 : run.dma.hypercalls / run.frames.delivered
-  return [
+const row = (run: RunResult, nameColumns: number, linkGbps: number): string =>
+  [
     cut(run.name, nameColumns).padEnd(nameColumns),
     `${run.goodputGbps.toFixed(2)} Gb/s`.padStart(9),
     percent(run.wireGbps / linkGbps).padStart(4),
     alignPoint(perFrame(run.dma.rx.mapsPerFrame, 4), 5, 10),
-    alignPoint(perFrame(hypercallsPerFrame, 2), 6, 12),
+    alignPoint(perFrame(run.dma.hypercallsPerFrame, 2), 6, 12),
     percent(run.cpu.utilization).padStart(3),
     cut(run.limit.resource, LIMIT_COLUMNS)
   ].join("  ")
-}
 
 const rateOrWord = (rate: number | string): string =>
   typeof rate === "number" ? `at ${formatQuantity(rateQuantity, rate)}` : rate === "line" ? "at line rate" : rate

@@ -28,7 +28,8 @@ const FRAME_CAPACITY = 16384
 /** The device's address, as in its EEPROM. */
 const MAC_ADDRESS = [0x02, 0x00, 0x00, 0x82, 0x59, 0x90] as const
 
-const simulationLayer = (scenario: ResolvedScenario, options: WorldOptions) => {
+/** Time, memory and CPUs of a scenario's world, before anything is built on them. */
+export const simulationLayer = (scenario: ResolvedScenario, options: WorldOptions) => {
   const profile = findProfile(scenario.profile)!
   const values = profileValues(profile, options.profileChanges)
   return Simulation.layer({
@@ -99,8 +100,8 @@ const joined = ({ nic, traffic }: ResolvedScenario) =>
     })
   )
 
-/** The whole world of a scenario, up and idle; traffic has not begun. */
-export const worldLayer = (scenario: ResolvedScenario, options: WorldOptions) =>
+/** Everything that stands on the simulation, up and idle; traffic has not begun. */
+export const worldAbove = (scenario: ResolvedScenario, options: WorldOptions) =>
   joined(scenario).pipe(
     // The driver brings the device up before the traffic asks it which queue a flow takes.
     Layer.provideMerge(trafficLayer(scenario, options)),
@@ -117,6 +118,9 @@ export const worldLayer = (scenario: ResolvedScenario, options: WorldOptions) =>
       )
     ),
     Layer.provideMerge(Joints.layer),
-    Layer.provideMerge(Iommu.layer(scenario.iommu)),
-    Layer.provideMerge(simulationLayer(scenario, options))
+    Layer.provideMerge(Iommu.layer(scenario.iommu))
   )
+
+/** The whole world of a scenario. */
+export const worldLayer = (scenario: ResolvedScenario, options: WorldOptions) =>
+  worldAbove(scenario, options).pipe(Layer.provideMerge(simulationLayer(scenario, options)))

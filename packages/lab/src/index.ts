@@ -1,5 +1,7 @@
+export * from "./Calibration.ts"
 export * from "./Errors.ts"
 export * from "./Result.ts"
 export * from "./Run.ts"
 export * from "./Scenario.ts"
+export * from "./Sensitivity.ts"
 export * from "./Table.ts"

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The `vnic` command. Little is loaded here; commands load what they need. */
 import * as nodeModule from "node:module"
-import { isOldNode } from "./node/node-version.ts"
+import { isOldNode } from "./node/nodeVersion.ts"
 
 if (isOldNode(process.versions.node)) {
   console.error(`vnic needs Node 22.19 or newer; this is Node ${process.versions.node}`)

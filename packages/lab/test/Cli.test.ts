@@ -4,7 +4,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { afterAll, describe, expect, it } from "vitest"
-import { isOldNode } from "../src/node/node-version.ts"
+import { isOldNode } from "../src/node/nodeVersion.ts"
 
 const MAIN = fileURLToPath(new URL("../src/main.ts", import.meta.url))
 const TIMEOUT_MS = 60_000
@@ -122,7 +122,7 @@ describe("bad input", { timeout: TIMEOUT_MS }, () => {
       "missing/result.json: cannot be written: no such file or folder"
     ],
     [["run", "smoke", "--json", "."], ".: cannot be written: it is a folder"],
-    [["replay", "missing.pcap"], "missing.pcap: no such file or folder"],
+    [["replay", "missing.pcap"], "missing.pcap: cannot be read: no such file or folder"],
     [
       ["replay", "missing.pcap", "--strategy", "page"],
       "--strategy driver.strategy: page is not map-per-packet, page-chunk or direct; did you mean page-chunk?"
@@ -156,13 +156,37 @@ describe("bad input", { timeout: TIMEOUT_MS }, () => {
     expect((await vnic(["run"])).code).toBe(1)
   })
 
-  it("of a capture says what is needed", async () => {
-    const { code, stderr } = await vnic(["replay", file("text.pcap", "not a capture"), "--out", "out.pcap"])
-    expect([code, stderr]).toEqual([
-      1,
-      "text.pcap: is not a capture; a classic pcap file of Ethernet frames is needed\n"
-    ])
+  const fileHeader = (linkType: number): Array<number> => [
+    ...[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, linkType, 0, 0, 0]
+  ]
+  const record = [...Array.from({ length: 8 }, () => 0), 60, 0, 0, 0, 60, 0, 0, 0]
+  const captures: ReadonlyArray<readonly [content: string | Uint8Array, message: string]> = [
+    ["", "byte 0: 0 bytes; expected a pcap file of 24 bytes or more"],
+    [
+      "not a capture",
+      "byte 0: magic number 6e6f7420; expected classic pcap, which begins with a1b2c3d4 or a1b23c4d in either byte order"
+    ],
+    [
+      Uint8Array.of(0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 0, 28),
+      "byte 0: pcapng; expected classic pcap; convert with editcap -F pcap"
+    ],
+    [Uint8Array.from(fileHeader(113)), "byte 20: link type 113; expected link type 1, Ethernet"],
+    [Uint8Array.from(fileHeader(1)), "byte 24: no frame; expected at least one"],
+    [
+      Uint8Array.from([...fileHeader(1), ...record, 1, 2, 3]),
+      "byte 40, record 1: 3 bytes before the end of the file; expected the record's 60"
+    ]
+  ]
+  it.each(captures)("of a capture says where and what is needed: %j", async (content, message) => {
+    const { code, stderr, stdout } = await vnic(["replay", file("bad.pcap", content), "--out", "out.pcap"])
+    expect([code, stdout, stderr]).toEqual([1, "", `bad.pcap: ${message}\n`])
     expect(existsSync(join(folder, "out.pcap"))).toBe(false)
+  })
+
+  it("of a scenario that replays a capture names the capture", async () => {
+    const name = file("replay.yaml", "traffic: { kind: replay, capture: gone.pcap }\n")
+    const { code, stderr } = await vnic(["run", name])
+    expect([code, stderr]).toEqual([1, "gone.pcap: cannot be read: no such file or folder\n"])
   })
 })
 

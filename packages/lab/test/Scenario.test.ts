@@ -2,7 +2,6 @@ import { readFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { describe, expect, it } from "vitest"
-import { captureProblem } from "../src/CaptureCheck.ts"
 import { nearestName } from "../src/Names.ts"
 import { applySettings, parseScenario, resolveRuns, scenarioJsonSchema } from "../src/Scenario.ts"
 import type { Setting } from "../src/Overrides.ts"
@@ -244,43 +243,6 @@ describe("the JSON Schema for editors", () => {
       minimum: 1,
       maximum: 16
     })
-  })
-})
-
-describe("captures", () => {
-  const header = (magic: number, linkType: number): Uint8Array => {
-    const bytes = new Uint8Array(24)
-    const view = new DataView(bytes.buffer)
-    view.setUint32(0, magic)
-    view.setUint32(20, linkType)
-    return bytes
-  }
-  const record = (kept: number, length: number, present = kept): Uint8Array => {
-    const bytes = new Uint8Array(16 + present)
-    const view = new DataView(bytes.buffer)
-    view.setUint32(8, kept)
-    view.setUint32(12, length)
-    return bytes
-  }
-  const reason = (...parts: ReadonlyArray<Uint8Array>): string | undefined =>
-    captureProblem("a.pcap", Uint8Array.from(parts.flatMap((part) => [...part])))?.message
-
-  it.each([0xa1b2c3d4, 0xa1b23c4d, 0xd4c3b2a1, 0x4d3cb2a1])("of magic %i are known", (magic) => {
-    const swapped = magic === 0xd4c3b2a1 || magic === 0x4d3cb2a1
-    expect(reason(header(magic, swapped ? 0x0100_0000 : 1))).toBe("a.pcap: holds no frames")
-  })
-
-  it("are whole, classic and Ethernet", () => {
-    const good = header(0xa1b2c3d4, 1)
-    expect(reason(good, record(60, 1500))).toBeUndefined()
-    expect(reason()).toContain("is empty")
-    expect(reason(Uint8Array.of(1, 2, 3, 4))).toContain("is not a capture")
-    expect(reason(Uint8Array.of(0x0a, 0x0d, 0x0d, 0x0a))).toContain("is pcapng; classic pcap is needed")
-    expect(reason(good.slice(0, 10))).toContain("is truncated: 10 of 24 bytes of header")
-    expect(reason(header(0xa1b2c3d4, 113))).toContain("link type 113; Ethernet (link type 1) is needed")
-    expect(reason(good, record(60, 60), record(60, 60, 59))).toContain("ends inside record 2, which begins at byte 100")
-    expect(reason(good, record(60, 60).slice(0, 8))).toContain("ends inside record 1, which begins at byte 24")
-    expect(reason(good, record(61, 60))).toContain("is damaged: record 1 at byte 24 claims 61 of 60 bytes")
   })
 })
 

@@ -26,6 +26,7 @@ const run = (name: string, parts: Partial<RunResult>): RunResult => ({
   frames: {
     offered: 1000,
     delivered: 1000,
+    padded: 0,
     dropped: Object.fromEntries(DROP_CAUSES.map((cause) => [cause, 0])) as Record<DropCause, number>
   },
   cpu: { utilization: 0.21, perCpu: [0.21], nsPerFrame: {} },
@@ -33,6 +34,7 @@ const run = (name: string, parts: Partial<RunResult>): RunResult => ({
     maps: 0,
     unmaps: 0,
     hypercalls: 0,
+    hypercallsPerFrame: 0,
     rx: { mapsPerFrame: 0, unmapsPerFrame: 0 },
     tx: { mapsPerFrame: 0, unmapsPerFrame: 0 },
     pinnedPagesMax: 0
@@ -43,10 +45,11 @@ const run = (name: string, parts: Partial<RunResult>): RunResult => ({
   ...parts
 })
 
-const dma = (mapsPerFrame: number, hypercalls: number): RunResult["dma"] => ({
+const dma = (mapsPerFrame: number, hypercallsPerFrame: number): RunResult["dma"] => ({
   maps: 0,
   unmaps: 0,
-  hypercalls,
+  hypercalls: 1000 * hypercallsPerFrame,
+  hypercallsPerFrame,
   rx: { mapsPerFrame, unmapsPerFrame: mapsPerFrame },
   tx: { mapsPerFrame: 0, unmapsPerFrame: 0 },
   pinnedPagesMax: 0
@@ -73,12 +76,12 @@ const headline = [
   run("map-per-packet", {
     goodputGbps: 3,
     wireGbps: 3.2,
-    dma: dma(2, 4000),
+    dma: dma(2, 4),
     cpu: { utilization: 0.88, perCpu: [], nsPerFrame: {} },
     limit: { resource: "TCE table lock", busyShare: 0.99 }
   }),
   run("page-chunk", {
-    dma: dma(0.0234, 50),
+    dma: dma(0.0234, 0.05),
     cpu: { utilization: 0.24, perCpu: [], nsPerFrame: {} }
   })
 ]
@@ -102,7 +105,7 @@ describe("the table", () => {
       strategy: "page-chunk",
       goodputGbps: 99.99,
       wireGbps: 10,
-      dma: dma(1234.5, 1_234_567),
+      dma: dma(1234.5, 1234.567),
       cpu: { utilization: 1, perCpu: [], nsPerFrame: {} },
       limit: { resource: "a resource with a long name", busyShare: 1 }
     })
@@ -115,7 +118,7 @@ describe("the table", () => {
   it("has a line for a run that delivered nothing", () => {
     const nothing = run("direct", {
       frames: { ...headline[0]!.frames, delivered: 0 },
-      dma: dma(0, 5)
+      dma: dma(0, 0)
     })
     expect(renderTable(envelope([nothing]), NEXT)).not.toMatch(/NaN|Infinity/u)
   })

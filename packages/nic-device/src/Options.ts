@@ -5,18 +5,24 @@ import * as Schema from "effect/Schema"
 
 const MICROSECOND_PS = 1e6
 
-/** Ring lengths step by eight descriptors: the length registers count 128 bytes. */
-const descriptors = (preset: number) => count(8, 8192, 8).pipe(Schema.withDecodingDefaultKey(Effect.succeed(preset)))
+/**
+ * Ring lengths step by eight descriptors: the length registers count 128 bytes.
+ *
+ * MODEL: the datasheet validates rings up to 8192 descriptors, of the 65528 that the register can tell. A receive
+ * ring may have twice as many here: a capture that is replayed at line rate then comes through whole.
+ */
+const descriptors = (preset: number, limit: number) =>
+  count(8, limit, 8).pipe(Schema.withDecodingDefaultKey(Effect.succeed(preset)))
 
 /** Queues, rings and interrupt throttling. */
 export const NicOptions = withUnitKeys(
   {
     queues: count(1, 16).pipe(Schema.withDecodingDefaultKey(Effect.succeed(8))),
     rx: Schema.Struct({
-      descriptors: descriptors(1024),
+      descriptors: descriptors(1024, 16384),
       dropEnable: Schema.Boolean.pipe(Schema.withDecodingDefaultKey(Effect.succeed(true)))
     }).pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
-    tx: Schema.Struct({ descriptors: descriptors(512) }).pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
+    tx: Schema.Struct({ descriptors: descriptors(512, 8192) }).pipe(Schema.withDecodingDefaultKey(Effect.succeed({}))),
     // The throttle register holds nine bits of 2 us each; 0 means no throttling.
     interruptInterval: Time.check(
       within(timeQuantity, 0, 1022 * MICROSECOND_PS),

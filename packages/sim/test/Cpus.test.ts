@@ -117,7 +117,7 @@ describe("programs", () => {
     expect(() => run((cpus, cpu) => cpus.call(cpu, wrong, wrong))).toThrow("nest too deep")
     expect(() => run((cpus, cpu) => cpus.leave(cpu))).toThrow("had not entered")
     expect(() => run((cpus, cpu) => (cpus.wake(cpu, wrong), 0))).toThrow("awake was woken")
-    expect(() => run((cpus, cpu) => (cpus.unlock(cpu, cpus.makeLock("free")), 0))).toThrow("free was let go")
+    expect(() => run((cpus, cpu) => (cpus.unlock(cpu, cpus.makeLock("free")), 0))).toThrow("does not hold it")
     expect(() => makeWorld({ threadsPerCore: 2 })).toThrow("no speed")
     expect(() => makeWorld({ cpuCount: 0 })).toThrow("CPU count")
   })

@@ -22,17 +22,17 @@ export const SMALL_PAGES_MAX = 15
 export const BLOCK_ENTRIES = 16
 
 export class BitmapAllocator {
-  readonly pageCount: number
+  declare readonly pageCount: number
   /** Entries that are allocated now, reserved ones not counted. */
   pagesUsed = 0
   /** 64-bit words looked at by the last operation, and by all. */
   wordsScanned = 0
   wordsScannedSum = 0
-  private readonly words: Int32Array
-  private readonly halfPoint: number
-  private readonly reservedEnd: number
-  private smallHint: number
-  private largeHint: number
+  declare private readonly words: Int32Array
+  declare private readonly halfPoint: number
+  declare private readonly reservedEnd: number
+  declare private smallHint: number
+  declare private largeHint: number
 
   constructor(pageCount: number, isEntryZeroReserved: boolean) {
     assert(pageCount >= 4 && pageCount <= 1 << 28, "bitmap size out of range")

@@ -38,14 +38,14 @@ export const CPU_NONE = -1
 export const FINDINGS_KEPT_MAX = 64
 
 export class DmaDebug {
-  readonly counts: Record<FindingKind, number>
+  declare readonly counts: Record<FindingKind, number>
   readonly findings: Array<Finding> = []
   /** What the last unmap took out that returned false: its size (0: nothing was) and tag. */
   undoneBytes = 0
   undoneTag = 0
   private readonly names: Array<string> = []
-  private readonly mappings: MappingTable
-  private readonly clocks: Float64Array
+  declare private readonly mappings: MappingTable
+  declare private readonly clocks: Float64Array
 
   constructor(localPs: Float64Array) {
     this.clocks = localPs

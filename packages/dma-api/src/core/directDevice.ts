@@ -31,18 +31,21 @@ export interface DirectDeviceOptions {
 }
 
 export class DirectDevice implements Device {
-  readonly name: string
+  declare readonly name: string
   readonly counters = makeDeviceCounters()
-  readonly mapped: Float64Array
-  readonly failure: Int8Array
+  declare readonly mapped: Float64Array
+  declare readonly failure: Int8Array
   isReleased = false
-  private readonly host: Host
-  private readonly coherent: CoherentMemory
-  private readonly debug: DmaDebug | undefined
-  private readonly debugId: number
-  private readonly dmaMask: number
-  private readonly mapPs: number
-  private readonly unmapPs: number
+  declare private readonly host: Host
+  declare private readonly coherent: CoherentMemory
+  declare private readonly debug: DmaDebug | undefined
+  declare private readonly debugId: number
+  declare private readonly dmaMask: number
+  declare private readonly mapPs: number
+  declare private readonly unmapPs: number
+  /** Subroutines that book what a map or an unmap costs. */
+  declare private readonly mapStep: number
+  declare private readonly unmapStep: number
 
   constructor(options: DirectDeviceOptions) {
     this.name = options.name
@@ -53,18 +56,29 @@ export class DirectDevice implements Device {
     this.debugId = options.debug?.addDevice(options.name) ?? 0
     this.unmapPs = Math.floor(options.costs.directMapPairPs / 2)
     this.mapPs = options.costs.directMapPairPs - this.unmapPs
+    this.mapStep = this.defineWork("direct: map", this.mapPs)
+    this.unmapStep = this.defineWork("direct: unmap", this.unmapPs)
     const results = makeResults(options.host.count)
     this.mapped = results.mapped
     this.failure = results.failure
   }
 
+  /** A subroutine that costs time: the CPU of a plain call, which may be idle, is busy for so long. */
+  private defineWork(name: string, durationPs: number): number {
+    const { host } = this
+    return host.define(name, (cpu) => {
+      host.spend(cpu, ACCOUNT_DMA_API, durationPs)
+      return host.leave(cpu)
+    })
+  }
+
   mapSingle(cpu: number, phys: PhysAddr, sizeBytes: number, direction: Direction): BusAddr {
     checkMap(sizeBytes, direction)
+    this.host.runAlone(cpu, this.mapStep)
     return this.map(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction))
   }
 
   private map(cpu: number, phys: PhysAddr, sizeBytes: number, tag: number): BusAddr {
-    this.host.spend(cpu, ACCOUNT_DMA_API, this.mapPs)
     if (phys + sizeBytes - 1 > this.dmaMask) return this.refuse(cpu, MAP_MASK_TOO_NARROW)
     this.failure[cpu] = MAP_OK
     this.mapped[cpu] = phys
@@ -85,12 +99,12 @@ export class DirectDevice implements Device {
   }
 
   unmapSingle(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void {
+    this.host.runAlone(cpu, this.unmapStep)
     this.unmap(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction))
   }
 
   /** True when a mapping of this kind was undone. */
   private unmap(cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): boolean {
-    this.host.spend(cpu, ACCOUNT_DMA_API, this.unmapPs)
     const debug = this.debug
     if (debug === undefined || debug.unmapped(this.debugId, cpu, busAddr, sizeBytes, tag)) {
       this.counters.live--
@@ -102,12 +116,15 @@ export class DirectDevice implements Device {
   }
 
   beginMapSingle(cpu: number, phys: PhysAddr, sizeBytes: number, direction: Direction, then: number): number {
-    this.mapSingle(cpu, phys, sizeBytes, direction)
+    checkMap(sizeBytes, direction)
+    this.host.spend(cpu, ACCOUNT_DMA_API, this.mapPs)
+    this.map(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction))
     return then
   }
 
   beginUnmapSingle(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction, then: number): number {
-    this.unmapSingle(cpu, busAddr, sizeBytes, direction)
+    this.host.spend(cpu, ACCOUNT_DMA_API, this.unmapPs)
+    this.unmap(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction))
     return then
   }
 
@@ -126,6 +143,7 @@ export class DirectDevice implements Device {
       this.refuse(cpu, MAP_OUT_OF_MEMORY)
       return undefined
     }
+    this.host.runAlone(cpu, this.mapStep)
     const busAddr = this.map(cpu, phys, sizeBytes, tagOf(KIND_COHERENT, BIDIRECTIONAL))
     if (isMappingError(busAddr)) {
       freeBlock(this.coherent, phys)
@@ -136,6 +154,7 @@ export class DirectDevice implements Device {
 
   freeCoherent(cpu: number, block: Coherent): void {
     const tag = tagOf(KIND_COHERENT, BIDIRECTIONAL)
+    this.host.runAlone(cpu, this.unmapStep)
     if (this.unmap(cpu, block.busAddr, block.sizeBytes, tag)) freeBlock(this.coherent, block.phys)
   }
 

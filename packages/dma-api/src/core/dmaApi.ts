@@ -64,9 +64,9 @@ export interface Snapshot {
 
 export class DmaApi {
   readonly devices: Array<Device> = []
-  readonly debug: DmaDebug | undefined
-  private readonly options: DmaApiOptions
-  private readonly space: AddressSpace | undefined
+  declare readonly debug: DmaDebug | undefined
+  declare private readonly options: DmaApiOptions
+  declare private readonly space: AddressSpace | undefined
 
   constructor(options: DmaApiOptions) {
     this.options = options

@@ -55,37 +55,37 @@ export interface IommuDeviceOptions {
 }
 
 export class IommuDevice implements Device {
-  readonly name: string
+  declare readonly name: string
   readonly counters = makeDeviceCounters()
-  readonly mapped: Float64Array
-  readonly failure: Int8Array
+  declare readonly mapped: Float64Array
+  declare readonly failure: Int8Array
   isReleased = false
-  private readonly host: Host
-  private readonly coherent: CoherentMemory
-  private readonly costs: DmaCosts
-  private readonly debug: DmaDebug | undefined
-  private readonly debugId: number
-  private readonly space: AddressSpace
+  declare private readonly host: Host
+  declare private readonly coherent: CoherentMemory
+  declare private readonly costs: DmaCosts
+  declare private readonly debug: DmaDebug | undefined
+  declare private readonly debugId: number
+  declare private readonly space: AddressSpace
   /** Entries of the window that the device can address. */
-  private readonly reachPages: number
-  private readonly pageShift: number
-  private readonly pageMask: number
-  private readonly systemPageBytes: number
-  private readonly isMapLockedAcross: boolean
-  private readonly isUnmapLockedAcross: boolean
+  declare private readonly reachPages: number
+  declare private readonly pageShift: number
+  declare private readonly pageMask: number
+  declare private readonly systemPageBytes: number
+  declare private readonly isMapLockedAcross: boolean
+  declare private readonly isUnmapLockedAcross: boolean
   /** The arguments of the call that each CPU is in. */
-  private readonly phys: Float64Array
-  private readonly bus: Float64Array
-  private readonly sizes: Int32Array
-  private readonly tags: Int32Array
+  declare private readonly phys: Float64Array
+  declare private readonly bus: Float64Array
+  declare private readonly sizes: Int32Array
+  declare private readonly tags: Int32Array
   /** The entries that it is about: the first, and how many. */
-  private readonly firstPages: Int32Array
-  private readonly pageCounts: Int32Array
-  private readonly mapStep: number
-  private readonly unmapStep: number
-  private readonly mapLocked: number
-  private readonly unmapLocked: number
-  private readonly giveUpLocked: number
+  declare private readonly firstPages: Int32Array
+  declare private readonly pageCounts: Int32Array
+  declare private readonly mapStep: number
+  declare private readonly unmapStep: number
+  declare private readonly mapLocked: number
+  declare private readonly unmapLocked: number
+  declare private readonly giveUpLocked: number
 
   constructor(options: IommuDeviceOptions) {
     const { host, space } = options

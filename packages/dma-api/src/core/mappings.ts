@@ -62,7 +62,7 @@ export class MappingTable {
   private classesSeen = 0
   private freeHead = MAPPING_NONE
   private used = 0
-  private readonly clocks: Float64Array
+  declare private readonly clocks: Float64Array
 
   /** Times are read from the CPUs' local clocks. */
   constructor(localPs: Float64Array) {

@@ -12,15 +12,15 @@ export const NO_CHUNK: PhysAddr = PAGE_NONE
 
 /** The blocks of one driver, counted by their users. */
 export class Blocks {
-  readonly blockBytes: number
+  declare readonly blockBytes: number
   /** users[block]: chunks that are out, and 1 for a cutter that still cuts from it. */
-  readonly users: Int32Array
+  declare readonly users: Int32Array
   /** bus[block]: where the whole block is mapped, for strategies that map it whole. */
-  readonly bus: Float64Array
-  private readonly order: number
-  private readonly pages: PageAllocator
-  private readonly cpus: Cpus
-  private readonly allocationPs: number
+  declare readonly bus: Float64Array
+  private declare readonly order: number
+  private declare readonly pages: PageAllocator
+  private declare readonly cpus: Cpus
+  private declare readonly allocationPs: number
 
   constructor(cpus: Cpus, pages: PageAllocator, allocationPs: number) {
     this.cpus = cpus
@@ -57,11 +57,11 @@ export class Blocks {
 
 /** Cuts blocks into chunks of one size for one queue. */
 export class ChunkCutter {
-  readonly chunkBytes: number
+  declare readonly chunkBytes: number
   /** The block that chunks are cut from, or NO_CHUNK. */
   block: PhysAddr = NO_CHUNK
   private nextOffset = 0
-  private readonly blocks: Blocks
+  private declare readonly blocks: Blocks
 
   constructor(blocks: Blocks, chunkBytes: number) {
     this.blocks = blocks

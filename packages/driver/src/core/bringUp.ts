@@ -160,6 +160,8 @@ function waitFor(
     if ((registers.read(offset) & mask) === wanted) return undefined
     registers.delay(everyPs)
   }
+  // Once more: what came true during the last wait counts.
+  if ((registers.read(offset) & mask) === wanted) return undefined
   return { step, register, waitedPs: everyPs * polls }
 }
 

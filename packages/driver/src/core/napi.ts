@@ -5,8 +5,11 @@
  *
  * The journey of a received frame through the steps below:
  *
- *     interrupt → choose a queue → clean transmit → next: done? → take → deliver → (answer) → release → …
+ *     interrupt → choose a queue → clean transmit → done? → take → deliver → (answer) → release → done? → …
  *     … → refill: fill, post → tell the tails → unmask → choose again, or sleep
+ *
+ * What needs no lock runs in one loop. Where something must be waited for, the poll leaves the loop with the
+ * step that goes on, and that step comes back to it.
  */
 import { ACCOUNT_DRIVER, ACCOUNT_INTERRUPT, ACCOUNT_MMIO, assert } from "@vnic/sim/core"
 import { EIMS, RDT } from "@vnic/nic-device/registers"
@@ -34,24 +37,27 @@ export class Napi {
   polls = 0
   framesTaken = 0
   framesDropped = 0
-  private readonly world: DriverWorld
-  private readonly options: NapiOptions
+  private declare readonly world: DriverWorld
+  private declare readonly options: NapiOptions
   /** Bit q: queue q has raised an interrupt that is not yet booked; queue q is being polled. */
-  private readonly raised: Int32Array
-  private readonly active: Int32Array
-  private readonly queues: Int32Array
-  private readonly received: Int32Array
-  private readonly backlogPhys: Int32Array
-  private readonly backlogBytes: Int32Array
-  private readonly backlogCount: Int32Array
-  private readonly choose: number
-  private readonly next: number
-  private readonly taken: number
-  private readonly answered: number
-  private readonly released: number
-  private readonly refill: number
-  private readonly slotFilled: number
-  private readonly backlogSent: number
+  private declare readonly raised: Int32Array
+  private declare readonly active: Int32Array
+  private declare readonly queues: Int32Array
+  private declare readonly received: Int32Array
+  private declare readonly backlogPhys: Int32Array
+  private declare readonly backlogBytes: Int32Array
+  /** Oldest waiting frame of each CPU, and how many there are: what is sent first leaves first. */
+  private declare readonly backlogHead: Int32Array
+  private declare readonly backlogCount: Int32Array
+  private declare readonly choose: number
+  private declare readonly next: number
+  private declare readonly taken: number
+  private declare readonly answered: number
+  private declare readonly released: number
+  private declare readonly fillOne: number
+  private declare readonly fillDone: number
+  private declare readonly slotFilled: number
+  private declare readonly backlogSent: number
 
   constructor(world: DriverWorld, options: NapiOptions) {
     const { cpus } = world
@@ -64,13 +70,15 @@ export class Napi {
     this.received = new Int32Array(cpus.count)
     this.backlogPhys = new Int32Array(cpus.count * BACKLOG_MAX)
     this.backlogBytes = new Int32Array(cpus.count * BACKLOG_MAX)
+    this.backlogHead = new Int32Array(cpus.count)
     this.backlogCount = new Int32Array(cpus.count)
     this.choose = cpus.define("poll: choose a queue", (cpu) => this.chooseQueue(cpu))
-    this.next = cpus.define("poll: next", (cpu) => this.nextFrame(cpu))
+    this.next = cpus.define("poll: next", (cpu) => this.pollRing(cpu))
     this.taken = cpus.define("poll: taken", (cpu) => this.deliver(cpu))
-    this.answered = cpus.define("poll: answered", (cpu) => this.releaseFrame(cpu))
+    this.answered = cpus.define("poll: answered", (cpu) => options.strategy.release(cpu, this.released))
     this.released = cpus.define("poll: released", (cpu) => this.frameDone(cpu))
-    this.refill = cpus.define("poll: refill", (cpu) => this.refillRing(cpu))
+    this.fillOne = cpus.define("fill one slot", (cpu) => options.strategy.fill(cpu, this.fillDone))
+    this.fillDone = cpus.define("one slot filled", (cpu) => cpus.leave(cpu))
     this.slotFilled = cpus.define("poll: slot filled", (cpu) => this.slotIsFilled(cpu))
     this.backlogSent = cpus.define("backlog: sent", (cpu) => this.sendBacklog(cpu))
   }
@@ -93,8 +101,9 @@ export class Napi {
     const cpu = this.cpuOf(queue)
     const count = this.backlogCount[cpu]!
     if (count === BACKLOG_MAX) return false
-    this.backlogPhys[cpu * BACKLOG_MAX + count] = phys
-    this.backlogBytes[cpu * BACKLOG_MAX + count] = sizeBytes
+    const index = cpu * BACKLOG_MAX + ((this.backlogHead[cpu]! + count) % BACKLOG_MAX)
+    this.backlogPhys[index] = phys
+    this.backlogBytes[index] = sizeBytes
     this.backlogCount[cpu] = count + 1
     if (!this.world.cpus.isAwake(cpu)) this.world.cpus.wake(cpu, this.choose)
     return true
@@ -104,7 +113,9 @@ export class Napi {
     const { cpus, costs } = this.world
     if (this.raised[cpu] !== 0) this.takeInterrupts(cpu)
     if (this.backlogCount[cpu]! > 0) {
-      this.setRings(cpu, cpu % this.options.rxRings.length)
+      // Not `setRings`: whose turn it is to be polled stays as it was.
+      const { transmit, txRings } = this.options
+      transmit.rings[cpu] = txRings[cpu % txRings.length]!
       return this.sendBacklog(cpu)
     }
     const active = this.active[cpu]!
@@ -116,7 +127,8 @@ export class Napi {
     this.polls++
     cpus.spend(cpu, ACCOUNT_DRIVER, costs.pollEntryPs)
     this.received[cpu] = 0
-    return cpus.call(cpu, this.options.transmit.clean, this.next)
+    const step = this.options.transmit.clean(cpu, this.next)
+    return step === this.next ? this.pollRing(cpu) : step
   }
 
   private takeInterrupts(cpu: number): void {
@@ -140,35 +152,45 @@ export class Napi {
     const { transmit } = this.options
     if (count === 0) {
       transmit.tell(cpu)
+      this.world.registers.ring(cpu)
       return this.choose
     }
-    const index = cpu * BACKLOG_MAX + count - 1
+    const head = this.backlogHead[cpu]!
+    const index = cpu * BACKLOG_MAX + head
+    this.backlogHead[cpu] = (head + 1) % BACKLOG_MAX
     this.backlogCount[cpu] = count - 1
-    transmit.give(cpu, this.backlogPhys[index]!, this.backlogBytes[index]!)
-    return this.world.cpus.call(cpu, transmit.transmit, this.backlogSent)
+    return transmit.send(cpu, this.backlogPhys[index]!, this.backlogBytes[index]!, this.backlogSent)
   }
 
-  private nextFrame(cpu: number): number {
+  /** Frame after frame for as long as nothing has to be waited for; else the step to wait in. */
+  private pollRing(cpu: number): number {
     const { cpus, costs } = this.world
-    const { context, strategy } = this.options
-    if (this.received[cpu]! >= this.options.budget) return this.refill
+    const { budget, context, strategy } = this.options
     const ring = context.rings[cpu]!
-    if (!ring.isDone()) {
-      // What the device does until this CPU's own time is still to come.
-      return cpus.isAhead(cpu) ? cpus.lookAgain(cpu, this.next) : this.refill
+    while (this.received[cpu]! < budget) {
+      if (!ring.isDone()) {
+        // What the device does until this CPU's own time is still to come.
+        return cpus.isAhead(cpu) ? cpus.lookAgain(cpu, this.next) : this.refillRing(cpu)
+      }
+      cpus.spend(cpu, ACCOUNT_DRIVER, costs.descriptorWorkPs)
+      context.headBytes[cpu] = ring.doneHeadBytes()
+      context.bodyBytes[cpu] = ring.doneBodyBytes()
+      const taken = strategy.take(cpu, this.taken)
+      if (taken !== this.taken) return taken
+      const released = this.deliver(cpu)
+      if (released !== this.released) return released
+      this.finishFrame(cpu, ring)
     }
-    cpus.spend(cpu, ACCOUNT_DRIVER, costs.descriptorWorkPs)
-    context.headBytes[cpu] = ring.doneHeadBytes()
-    context.bodyBytes[cpu] = ring.doneBodyBytes()
-    return cpus.call(cpu, strategy.take, this.taken)
+    return this.refillRing(cpu)
   }
 
+  /** The frame goes up, an answer goes out, the buffers go back: `released`, or the step to wait in. */
   private deliver(cpu: number): number {
-    const { cpus, stack } = this.world
-    const { context, transmit } = this.options
+    const { stack } = this.world
+    const { context, strategy, transmit } = this.options
     if (context.isTaken[cpu] === 0) {
       this.framesDropped++
-      return this.frameDone(cpu)
+      return this.released
     }
     this.framesTaken++
     const answerBytes = stack.receive(
@@ -179,27 +201,33 @@ export class Napi {
       context.bodyPhys[cpu]!,
       context.bodyBytes[cpu]!
     )
-    if (answerBytes === 0) return this.releaseFrame(cpu)
-    transmit.give(cpu, stack.answerPhys[cpu]!, answerBytes)
-    return cpus.call(cpu, transmit.transmit, this.answered)
-  }
-
-  private releaseFrame(cpu: number): number {
-    return this.world.cpus.call(cpu, this.options.strategy.release, this.released)
+    if (answerBytes > 0) {
+      const answered = transmit.send(cpu, stack.answerPhys[cpu]!, answerBytes, this.answered)
+      if (answered !== this.answered) return answered
+    }
+    return strategy.release(cpu, this.released)
   }
 
   private frameDone(cpu: number): number {
-    this.options.context.rings[cpu]!.advance()
+    this.finishFrame(cpu, this.options.context.rings[cpu]!)
+    return this.pollRing(cpu)
+  }
+
+  private finishFrame(cpu: number, ring: RxRing): void {
+    ring.advance()
     this.received[cpu]! += 1
-    return this.next
   }
 
   /** Posts slots from nextToUse on; one that is empty is filled first. */
   private refillRing(cpu: number): number {
-    const ring = this.options.context.rings[cpu]!
+    const { context, strategy } = this.options
+    const ring = context.rings[cpu]!
     while (ring.posted < ring.count - 1) {
       if (ring.filled[ring.nextToUse] === 0) {
-        return this.world.cpus.call(cpu, this.options.strategy.fill, this.slotFilled)
+        const filled = strategy.fill(cpu, this.slotFilled)
+        if (filled !== this.slotFilled) return filled
+        // No buffers to be had: the ring stays short until a later poll.
+        if (ring.filled[ring.nextToUse] === 0) break
       }
       ring.post()
     }
@@ -208,7 +236,6 @@ export class Napi {
 
   private slotIsFilled(cpu: number): number {
     const ring = this.options.context.rings[cpu]!
-    // No buffers to be had: the ring stays short until a later poll.
     return ring.filled[ring.nextToUse] === 0 ? this.endPoll(cpu, ring) : this.refillRing(cpu)
   }
 
@@ -226,6 +253,7 @@ export class Napi {
       cpus.spend(cpu, ACCOUNT_MMIO, costs.mmioWritePs)
       registers.post(cpu, EIMS, bit)
     }
+    registers.ring(cpu)
     return this.choose
   }
 
@@ -235,7 +263,7 @@ export class Napi {
     this.setRings(cpu, queue)
     const ring = this.options.rxRings[queue]!
     while (ring.posted < ring.count - 1) {
-      if (ring.filled[ring.nextToUse] === 0) cpus.runAlone(cpu, this.options.strategy.fill)
+      if (ring.filled[ring.nextToUse] === 0) cpus.runAlone(cpu, this.fillOne)
       if (ring.filled[ring.nextToUse] === 0) break
       ring.post()
     }

@@ -50,6 +50,7 @@ export interface DriverStatistics {
 /** No memory for a ring, or it could not be mapped. */
 export interface NoRingMemory {
   readonly step: "ring memory"
+  /** Of the block that could not be had. */
   readonly sizeBytes: number
 }
 
@@ -59,14 +60,14 @@ const BOOT_CPU = 0
 const DESCRIPTOR_BYTES = 16
 
 export class NetDriver {
-  readonly napi: Napi
-  readonly rxRings: ReadonlyArray<RxRing>
-  readonly txRings: ReadonlyArray<TxRing>
-  readonly strategy: ReceiveStrategy
-  private readonly world: DriverWorld
-  private readonly options: NetDriverOptions
-  private readonly transmit: Transmit
-  private readonly coherent: ReadonlyArray<Coherent>
+  declare readonly napi: Napi
+  declare readonly rxRings: ReadonlyArray<RxRing>
+  declare readonly txRings: ReadonlyArray<TxRing>
+  declare readonly strategy: ReceiveStrategy
+  private declare readonly world: DriverWorld
+  private declare readonly options: NetDriverOptions
+  private declare readonly transmit: Transmit
+  private declare readonly coherent: ReadonlyArray<Coherent>
 
   constructor(world: DriverWorld, options: NetDriverOptions, rx: ReadonlyArray<RxRing>, tx: ReadonlyArray<TxRing>) {
     this.world = world
@@ -147,9 +148,12 @@ export function makeNetDriver(world: DriverWorld, options: NetDriverOptions): Ne
   const rx: Array<RxRing> = []
   const tx: Array<TxRing> = []
   const taken: Array<Coherent> = []
+  let missingBytes = 0
   const allocate = (sizeBytes: number): Coherent | undefined => {
+    if (missingBytes > 0) return undefined
     const block = world.device.allocCoherent(BOOT_CPU, sizeBytes)
-    if (block !== undefined) taken.push(block)
+    if (block === undefined) missingBytes = sizeBytes
+    else taken.push(block)
     return block
   }
   for (let queue = 0; queue < options.queues; queue++) {
@@ -158,7 +162,7 @@ export function makeNetDriver(world: DriverWorld, options: NetDriverOptions): Ne
     const copyBlock = allocate(options.txDescriptors * COPY_SLOT_BYTES)
     if (rxBlock === undefined || txBlock === undefined || copyBlock === undefined) {
       for (const block of taken) world.device.freeCoherent(BOOT_CPU, block)
-      return { step: "ring memory", sizeBytes: options.rxDescriptors * DESCRIPTOR_BYTES }
+      return { step: "ring memory", sizeBytes: missingBytes }
     }
     rx.push(new RxRing(world.memory, queue, options.rxDescriptors, rxBlock))
     tx.push(new TxRing(world.memory, queue, options.txDescriptors, txBlock, copyBlock))

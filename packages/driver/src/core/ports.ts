@@ -8,8 +8,10 @@ export interface RegisterWindow {
   read(offset: number): number
   /** A write that has reached the device when it returns. Used likewise. */
   write(offset: number, value: number): void
-  /** A posted write at the CPU's local time; it reaches the device a bus latency later. */
+  /** A posted write. It is held back, with others of its CPU, until `ring`. */
   post(cpu: number, offset: number, value: number): void
+  /** Lets the CPU's posted writes go at its local time; they reach the device in order, a bus latency later. */
+  ring(cpu: number): void
   /** Lets the world go on for a while, as a sleeping driver does. Only during bring-up. */
   delay(durationPs: number): void
 }

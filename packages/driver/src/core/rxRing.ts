@@ -30,9 +30,9 @@ const LENGTH_WORD = 3
 const TWO_TO_32 = 4294967296
 
 export class RxRing {
-  readonly queue: number
-  readonly count: number
-  readonly block: Coherent
+  declare readonly queue: number
+  declare readonly count: number
+  declare readonly block: Coherent
   /** The next descriptor that the device will finish. */
   nextToClean = 0
   /** The next descriptor that will be posted. */
@@ -40,13 +40,13 @@ export class RxRing {
   /** What the device was told last. */
   tail = 0
   /** 1 when the slot has buffers. */
-  readonly filled: Uint8Array
-  readonly headPhys: Int32Array
-  readonly bodyPhys: Int32Array
-  readonly headBus: Float64Array
-  readonly bodyBus: Float64Array
-  private readonly words: Int32Array
-  private readonly baseWord: number
+  declare readonly filled: Uint8Array
+  declare readonly headPhys: Int32Array
+  declare readonly bodyPhys: Int32Array
+  declare readonly headBus: Float64Array
+  declare readonly bodyBus: Float64Array
+  private declare readonly words: Int32Array
+  private declare readonly baseWord: number
 
   constructor(memory: Memory, queue: number, count: number, block: Coherent) {
     this.queue = queue

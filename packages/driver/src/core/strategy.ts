@@ -6,22 +6,24 @@
  *     release   the stack has let the bytes go
  *     fill      an empty slot of the ring gets buffers
  *
- * Each is the entry step of a subroutine that works on the CPU's current ring (see ReceiveContext).
+ * Each works on the CPU's current ring (see ReceiveContext) and gets the step to go on with. It returns that
+ * step when it is done, or another one when the CPU must wait first; so what needs no lock costs no step.
  */
+import type { StepId } from "@vnic/sim/core"
 import type { RxRing } from "./rxRing.ts"
 
 /** What a strategy tells the poll loop, and is told, per CPU. */
 export class ReceiveContext {
   /** The ring that the CPU polls. */
-  readonly rings: Array<RxRing>
+  declare readonly rings: Array<RxRing>
   /** Set by `take`: the frame's pieces in host memory. */
-  readonly headPhys: Int32Array
-  readonly bodyPhys: Int32Array
+  declare readonly headPhys: Int32Array
+  declare readonly bodyPhys: Int32Array
   /** Set by the poll loop before `take`. */
-  readonly headBytes: Int32Array
-  readonly bodyBytes: Int32Array
+  declare readonly headBytes: Int32Array
+  declare readonly bodyBytes: Int32Array
   /** Set by `take`: 1 when the frame goes up, 0 when it is dropped and its buffers stay where they are. */
-  readonly isTaken: Uint8Array
+  declare readonly isTaken: Uint8Array
 
   constructor(cpuCount: number, first: RxRing) {
     this.rings = Array.from({ length: cpuCount }, () => first)
@@ -35,10 +37,9 @@ export class ReceiveContext {
 
 export interface ReceiveStrategy {
   readonly name: string
-  /** Entry steps of the three subroutines. */
-  readonly take: number
-  readonly release: number
-  readonly fill: number
+  take(cpu: number, then: StepId): StepId
+  release(cpu: number, then: StepId): StepId
+  fill(cpu: number, then: StepId): StepId
   /** At shutdown, with no other CPU at work: gives a filled slot's buffers back. */
   discard(cpu: number, ring: RxRing, slot: number): void
   /** At shutdown, after every slot was discarded: gives back what is held for later frames. */

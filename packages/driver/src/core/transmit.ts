@@ -3,7 +3,7 @@
  * of the time sent them inline; larger ones, or all where `small` is `map`, are mapped for their journey
  * and unmapped when the device has reported them.
  */
-import { ACCOUNT_COPY, ACCOUNT_DRIVER, ACCOUNT_MMIO, type PhysAddr } from "@vnic/sim/core"
+import { ACCOUNT_COPY, ACCOUNT_DRIVER, ACCOUNT_MMIO, type PhysAddr, type StepId } from "@vnic/sim/core"
 import { TO_DEVICE } from "@vnic/dma-api/core"
 import { TDT } from "@vnic/nic-device/registers"
 import type { DriverWorld } from "./ports.ts"
@@ -12,6 +12,8 @@ import { COPY_SLOT_BYTES, type TxRing } from "./txRing.ts"
 /** Frames up to this long are small. [Linux 3.4 mlx4 MAX_INLINE] */
 export const SMALL_FRAME_BYTES_MAX = 104
 
+const KIB_SHIFT = 10
+
 /** What becomes of small frames. */
 export type SmallFrames = "copy" | "map"
 
@@ -19,18 +21,16 @@ export class Transmit {
   /** Frames given to the device, and frames dropped because the ring was full or could not be mapped. */
   frames = 0
   dropped = 0
-  /** Entry steps: transmit the frame set by `give`; clean what the device has reported. */
-  readonly transmit: number
-  readonly clean: number
   /** The ring that each CPU works on. */
-  readonly rings: Array<TxRing>
-  private readonly world: DriverWorld
-  private readonly smallMax: number
-  private readonly phys: Int32Array
-  private readonly sizes: Int32Array
-  private readonly batchEnds: Int32Array
-  private readonly mapped: number
-  private readonly unmapped: number
+  declare readonly rings: Array<TxRing>
+  private declare readonly world: DriverWorld
+  private declare readonly smallMax: number
+  private declare readonly phys: Int32Array
+  private declare readonly sizes: Int32Array
+  private declare readonly batchEnds: Int32Array
+  private declare readonly mapped: number
+  private declare readonly cleanMore: number
+  private declare readonly unmapped: number
 
   constructor(world: DriverWorld, first: TxRing, small: SmallFrames) {
     const { cpus } = world
@@ -40,48 +40,48 @@ export class Transmit {
     this.phys = new Int32Array(cpus.count)
     this.sizes = new Int32Array(cpus.count)
     this.batchEnds = new Int32Array(cpus.count).fill(-1)
-    this.transmit = cpus.define("transmit", (cpu) => this.start(cpu))
     this.mapped = cpus.define("transmit: mapped", (cpu) => this.queueMapped(cpu))
-    this.clean = cpus.define("transmit: clean", (cpu) => this.cleanBatch(cpu))
+    this.cleanMore = cpus.define("transmit: clean", (cpu) => this.cleanBatch(cpu))
     this.unmapped = cpus.define("transmit: unmapped", (cpu) => this.cleanedOne(cpu))
   }
 
-  /** The frame that `transmit` takes next on this CPU. */
-  give(cpu: number, phys: PhysAddr, sizeBytes: number): void {
-    this.phys[cpu] = phys
-    this.sizes[cpu] = sizeBytes
-  }
-
-  private start(cpu: number): number {
+  /** Gives a frame to the device; goes on at `then` when it is queued, or dropped. */
+  send(cpu: number, phys: PhysAddr, sizeBytes: number, then: StepId): StepId {
     const { world } = this
     const ring = this.rings[cpu]!
-    const phys = this.phys[cpu]!
-    const sizeBytes = this.sizes[cpu]!
     world.cpus.spend(cpu, ACCOUNT_DRIVER, world.costs.descriptorWorkPs)
-    if (ring.isFull) return this.drop(cpu)
+    if (ring.isFull) {
+      this.drop(phys)
+      return then
+    }
     if (sizeBytes > this.smallMax) {
+      this.phys[cpu] = phys
+      this.sizes[cpu] = sizeBytes
+      world.cpus.enter(cpu, then)
       return world.device.beginMapSingle(cpu, phys, sizeBytes, TO_DEVICE, this.mapped)
     }
     const { copyCallPs, copyKiBPs } = world.costs
-    world.cpus.spend(cpu, ACCOUNT_COPY, copyCallPs + Math.floor((copyKiBPs * sizeBytes) / 1024))
+    world.cpus.spend(cpu, ACCOUNT_COPY, copyCallPs + ((copyKiBPs * sizeBytes) >> KIB_SHIFT))
     const offset = ring.nextToUse * COPY_SLOT_BYTES
     world.memory.copy(phys, ring.copyBlock.phys + offset, sizeBytes)
     world.stack.transmitted(phys)
     this.frames++
     ring.enqueue(ring.copyBlock.busAddr + offset, sizeBytes)
-    return world.cpus.leave(cpu)
+    return then
   }
 
-  private drop(cpu: number): number {
+  private drop(phys: PhysAddr): void {
     this.dropped++
-    this.world.stack.transmitted(this.phys[cpu]!)
-    return this.world.cpus.leave(cpu)
+    this.world.stack.transmitted(phys)
   }
 
   private queueMapped(cpu: number): number {
     const { cpus, device } = this.world
     const bus = device.mapped[cpu]!
-    if (device.mappingError(bus)) return this.drop(cpu)
+    if (device.mappingError(bus)) {
+      this.drop(this.phys[cpu]!)
+      return cpus.leave(cpu)
+    }
     const ring = this.rings[cpu]!
     const slot = ring.nextToUse
     const sizeBytes = this.sizes[cpu]!
@@ -102,6 +102,13 @@ export class Transmit {
     this.world.registers.post(cpu, TDT(ring.queue), tail)
   }
 
+  /** Gives back what the device has reported; goes on at `then`. */
+  clean(cpu: number, then: StepId): StepId {
+    if (this.rings[cpu]!.finishedBatchEnd() === -1) return then
+    this.world.cpus.enter(cpu, then)
+    return this.cleanBatch(cpu)
+  }
+
   /** Cleans whole batches until one is not out yet. */
   private cleanBatch(cpu: number): number {
     const ring = this.rings[cpu]!
@@ -118,14 +125,14 @@ export class Transmit {
       const slot = ring.nextToClean
       const sizeBytes = ring.sizes[slot]!
       if (sizeBytes > 0) return this.world.device.beginUnmapSingle(cpu, ring.bus[slot]!, sizeBytes, TO_DEVICE, this.unmapped)
-      if (this.finishSlot(cpu, ring)) return this.clean
+      if (this.finishSlot(cpu, ring)) return this.cleanMore
     }
   }
 
   private cleanedOne(cpu: number): number {
     const ring = this.rings[cpu]!
     this.world.stack.transmitted(ring.phys[ring.nextToClean]!)
-    return this.finishSlot(cpu, ring) ? this.clean : this.cleanSlots(cpu, ring)
+    return this.finishSlot(cpu, ring) ? this.cleanMore : this.cleanSlots(cpu, ring)
   }
 
   /** True when the batch ends with this slot. */

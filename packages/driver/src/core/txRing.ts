@@ -27,25 +27,25 @@ const TWO_TO_32 = 4294967296
 export const COPY_SLOT_BYTES = 128
 
 export class TxRing {
-  readonly queue: number
-  readonly count: number
-  readonly block: Coherent
+  declare readonly queue: number
+  declare readonly count: number
+  declare readonly block: Coherent
   /** The permanently mapped block that small frames are copied into. */
-  readonly copyBlock: Coherent
+  declare readonly copyBlock: Coherent
   nextToUse = 0
   nextToClean = 0
   /** What the device was told last. */
   tail = 0
   /** Ends (last slots) of batches that the device was given, oldest first. */
-  private readonly batchEnds: Int32Array
+  private declare readonly batchEnds: Int32Array
   private batchHead = 0
   private batchCount = 0
   /** phys, bus and size of a frame that was mapped for its slot; size 0 for a copied one. */
-  readonly phys: Int32Array
-  readonly bus: Float64Array
-  readonly sizes: Int32Array
-  private readonly words: Int32Array
-  private readonly baseWord: number
+  declare readonly phys: Int32Array
+  declare readonly bus: Float64Array
+  declare readonly sizes: Int32Array
+  private declare readonly words: Int32Array
+  private declare readonly baseWord: number
 
   constructor(memory: Memory, queue: number, count: number, block: Coherent, copyBlock: Coherent) {
     this.queue = queue

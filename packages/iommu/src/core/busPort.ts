@@ -12,12 +12,12 @@ const WRITE = ACCESS_WRITE
 export class BusPort {
   /** [0]: translation time of the last access, picoseconds; of several pieces the longest. */
   readonly latencyPs = new Float64Array(1)
-  private readonly iommu: Iommu
-  private readonly device: DeviceId
-  private readonly words: Int32Array
-  private readonly frames: FramePool
-  private readonly pageBytes: number
-  private readonly pageMask: number
+  private declare readonly iommu: Iommu
+  private declare readonly device: DeviceId
+  private declare readonly words: Int32Array
+  private declare readonly frames: FramePool
+  private declare readonly pageBytes: number
+  private declare readonly pageMask: number
 
   constructor(iommu: Iommu, device: DeviceId, memory: Memory, frames: FramePool) {
     this.iommu = iommu

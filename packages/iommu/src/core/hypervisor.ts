@@ -36,18 +36,18 @@ export interface HypervisorOptions {
 }
 
 export class Hypervisor {
-  readonly pins: Pins
-  readonly multiTce: boolean
+  declare readonly pins: Pins
+  declare readonly multiTce: boolean
   /** What H_GET_TCE read last: [0] high word, [1] low word. */
   readonly entry = new Int32Array(2)
   /** The hypercall with this number (1 is the next one) is refused with `failCode`, once; 0 means none. */
   failAt = 0
   failCode = H_HARDWARE
   private readonly tables: Array<TceTable> = []
-  private firstTable: TceTable | undefined
-  private readonly words: Int32Array
-  private readonly guestBytes: number
-  private readonly localPs: Float64Array
+  private declare firstTable: TceTable | undefined
+  private declare readonly words: Int32Array
+  private declare readonly guestBytes: number
+  private declare readonly localPs: Float64Array
 
   constructor(options: HypervisorOptions) {
     this.guestBytes = options.memory.hostSizeBytes

@@ -54,11 +54,11 @@ export type IommuOptions =
   | (Surroundings & { readonly kind: "none" })
 
 export class Iommu {
-  readonly kind: "tce" | "none"
+  declare readonly kind: "tce" | "none"
   /** [0]: what the last translation took, picoseconds. */
-  readonly latencyPs: Float64Array
+  declare readonly latencyPs: Float64Array
   /** An access may not cross a multiple of this size. */
-  readonly pageBytes: number
+  declare readonly pageBytes: number
   /** Refused accesses since the beginning. */
   faultCount = 0
   /** Those of them that found no room among the records. */
@@ -66,13 +66,13 @@ export class Iommu {
   private readonly faultRecords: Array<FaultRecord> = []
   private readonly deviceNames: Array<string> = []
   private readonly isAttached = new Uint8Array(DEVICES_MAX)
-  private readonly table: TceTable | undefined
-  private readonly sites: MapSites | undefined
-  private readonly words: Int32Array
-  private readonly tableWord: number
-  private readonly pageMask: number
-  private readonly memoryBytes: number
-  private readonly clock: Float64Array
+  private declare readonly table: TceTable | undefined
+  private declare readonly sites: MapSites | undefined
+  private declare readonly words: Int32Array
+  private declare readonly tableWord: number
+  private declare readonly pageMask: number
+  private declare readonly memoryBytes: number
+  private declare readonly clock: Float64Array
 
   constructor(options: IommuOptions) {
     const { memory } = options

@@ -16,8 +16,8 @@ const SLOTS = 4
 const SLOT_SHIFT = 2
 
 export class MapSites {
-  private readonly history: Float64Array
-  private readonly localPs: Float64Array
+  private declare readonly history: Float64Array
+  private declare readonly localPs: Float64Array
 
   constructor(pageCount: number, localPs: Float64Array) {
     this.history = new Float64Array(pageCount * SLOTS)

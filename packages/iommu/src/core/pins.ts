@@ -24,13 +24,13 @@ const FORBIDDEN = -1
 
 export class Pins {
   /** Valid entries that map each 4 KiB page. */
-  readonly useCounts: Int32Array
+  declare readonly useCounts: Int32Array
   /** Pages with at least one use, now and at most. */
   pinnedPages = 0
   pinnedPagesMax = 0
-  private readonly pageCount: number
+  private declare readonly pageCount: number
   /** Locked-memory limit in pages. */
-  private readonly limitPages: number
+  private declare readonly limitPages: number
   /** [0]: sum over all changes of change x time, page picoseconds. */
   private readonly changeTimes = new Float64Array(1)
 

@@ -63,11 +63,11 @@ const LIST_MAX = TCE_LIST_ENTRIES_MAX
 const swap = byteSwap
 
 export class Pvdma {
-  readonly pageShift: number
+  declare readonly pageShift: number
   /** Bus address of page 0 of the window. */
-  readonly windowStart: number
+  declare readonly windowStart: number
   /** Pages of the window. */
-  readonly pageCount: number
+  declare readonly pageCount: number
   /** Maps that failed because the host was short of something. */
   refusals = 0
   /** Hypercalls with any other error. As in Linux these are noted, and the map or unmap counts as done. */
@@ -76,17 +76,17 @@ export class Pvdma {
   private putTceIndirect = 0
   private stuffTce = 0
   private getTce = 0
-  private readonly hypervisor: Hypervisor
-  private readonly sites: MapSites
-  private readonly cpus: CpuTime
-  private readonly words: Int32Array
-  private readonly listPhys: Int32Array
-  private readonly liobn: number
-  private readonly pageMask: number
-  private readonly pageBytes: number
-  private readonly multiTce: boolean
-  private readonly hypercallPs: number
-  private readonly hypercallPerTcePs: number
+  private declare readonly hypervisor: Hypervisor
+  private declare readonly sites: MapSites
+  private declare readonly cpus: CpuTime
+  private declare readonly words: Int32Array
+  private declare readonly listPhys: Int32Array
+  private declare readonly liobn: number
+  private declare readonly pageMask: number
+  private declare readonly pageBytes: number
+  private declare readonly multiTce: boolean
+  private declare readonly hypercallPs: number
+  private declare readonly hypercallPerTcePs: number
 
   constructor(options: PvdmaOptions) {
     const { hypervisor, table } = options

@@ -54,24 +54,24 @@ export const tceTableBytes = (windowBytes: number, pageShift: number): number =>
   (windowBytes / 2 ** pageShift) * TCE_BYTES
 
 export class TceTable {
-  readonly liobn: number
-  readonly windowStart: number
-  readonly windowBytes: number
-  readonly pageShift: number
+  declare readonly liobn: number
+  declare readonly windowStart: number
+  declare readonly windowBytes: number
+  declare readonly pageShift: number
   /** Bits of an address below the page. */
-  readonly pageMask: number
-  readonly pageBytes: number
+  declare readonly pageMask: number
+  declare readonly pageBytes: number
   /** 4 KiB pages of one IOMMU page: what an entry pins. */
-  readonly pinPages: number
+  declare readonly pinPages: number
   /** Entries of the table. */
-  readonly pageCount: number
+  declare readonly pageCount: number
   /** Bus page number of the first entry. */
-  readonly firstPage: number
-  readonly tableOffset: number
-  readonly tableBytes: number
+  declare readonly firstPage: number
+  declare readonly tableOffset: number
+  declare readonly tableBytes: number
   /** The memory's words, in which entry n is words[firstWord + 2n] (high) and the next (low), byte-swapped. */
-  readonly words: Int32Array
-  readonly firstWord: number
+  declare readonly words: Int32Array
+  declare readonly firstWord: number
 
   constructor(options: TceTableOptions) {
     const { memory, pageShift, tableOffset, windowBytes, windowStart } = options

@@ -1,9 +1,9 @@
 /** The command line: names, flags and help. What the commands do is loaded when one of them runs. */
-import type { NodeServices } from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import type { NodeServices } from "../node/services.ts"
 
 /** Loads a command and the platform's services, and runs it. */
 const handle = <M, E>(
@@ -11,9 +11,7 @@ const handle = <M, E>(
   start: (module: M) => Effect.Effect<void, E, NodeServices>
 ): Effect.Effect<void, E> =>
   Effect.gen(function* () {
-    const [module, { layer }] = yield* Effect.promise(() =>
-      Promise.all([load(), import("@effect/platform-node/NodeServices")])
-    )
+    const [module, { layer }] = yield* Effect.promise(() => Promise.all([load(), import("../node/services.ts")]))
     yield* Effect.provide(start(module), layer)
   })
 

@@ -3,6 +3,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { CheckFailed, type RunFailed, RunsFailed } from "../Errors.ts"
+import { readCaptureFile } from "../node/captures.ts"
 import { openOutput } from "../node/output.ts"
 import { runAll } from "../node/pool.ts"
 import { progressLine } from "../node/progress.ts"
@@ -19,8 +20,8 @@ export interface Execution {
   readonly scenario: Scenario
   readonly runs: ReadonlyArray<ResolvedRun>
   readonly json: string | undefined
+  /** Where the delivered frames of a replay go. */
   readonly out?: string | undefined
-  readonly capture?: Uint8Array
   readonly reproducible: boolean
   readonly quiet: boolean
 }
@@ -41,9 +42,17 @@ const envelopeOf = (execution: Execution, outputs: ReadonlyArray<RunOutput>, wal
   }
 }
 
+/** A run for a worker, with the capture that it replays: whether that is any good is known before anything runs. */
+const requestOf = Effect.fnUntraced(function* ({ name, scenario }: ResolvedRun, keepFrames: boolean) {
+  const { seed, traffic } = scenario
+  const capture = traffic.kind === "replay" ? yield* readCaptureFile(traffic.capture) : undefined
+  return { name, scenario, seed, keepFrames, ...(capture === undefined ? {} : { capture }) }
+})
+
 /** Runs everything, writes what was asked for, prints the table, and fails if a run or a check did. */
 export const execute = Effect.fnUntraced(function* (execution: Execution) {
-  const { capture, json, out, runs } = execution
+  const { json, out, runs } = execution
+  const requests = yield* Effect.forEach(runs, (run) => requestOf(run, out !== undefined))
   const jsonFile = json === undefined || json === "-" ? undefined : yield* openOutput(json)
   const outFile = out === undefined ? undefined : yield* openOutput(out)
 
@@ -52,13 +61,6 @@ export const execute = Effect.fnUntraced(function* (execution: Execution) {
     Effect.gen(function* () {
       const names = runs.map(({ name }) => name)
       const onProgress = yield* progressLine(names, !execution.quiet)
-      const withCapture = capture === undefined ? {} : { capture }
-      const requests = runs.map(({ name, scenario }) => ({
-        name,
-        scenario,
-        seed: scenario.seed,
-        ...withCapture
-      }))
       return yield* runAll(requests, onProgress)
     })
   )

@@ -9,12 +9,6 @@ import { reasonOf } from "./output.ts"
 const FOLDER = fileURLToPath(new URL("../../scenarios/", import.meta.url))
 const EXTENSION = ".yaml"
 
-/** Text of a scenario, with the name that messages use for its file. */
-export interface ScenarioText {
-  readonly fileName: string
-  readonly text: string
-}
-
 const read = Effect.fnUntraced(function* (file: string, fileName: string) {
   const files = yield* FileSystem.FileSystem
   const text = yield* files
@@ -43,7 +37,7 @@ export const readBuiltin = Effect.fnUntraced(function* (name: string) {
   return yield* read(path.join(FOLDER, `${name}${EXTENSION}`), `${name}${EXTENSION}`)
 })
 
-/** The text of a file, or of a built-in scenario if there is no such file. */
+/** The text of a file, with the name that messages use for it, or of a built-in scenario if there is no such file. */
 export const readScenario = Effect.fnUntraced(function* (fileOrName: string) {
   const files = yield* FileSystem.FileSystem
   const exists = yield* files.exists(fileOrName).pipe(Effect.orElseSucceed(() => false))

@@ -7,13 +7,16 @@ export interface RunRequest {
   readonly name: string
   readonly scenario: ResolvedScenario
   readonly seed: number
+  /** The bytes of the capture that the scenario replays. */
   readonly capture?: Uint8Array
+  /** Give the delivered frames of a replay back. */
+  readonly keepFrames: boolean
 }
 
 /** What a run gives back. */
 export interface RunOutput {
   readonly result: RunResult
-  /** The delivered frames as a capture, when one was replayed. */
+  /** The delivered frames as a capture, when they were asked for. */
   readonly delivered?: Uint8Array
 }
 

@@ -21,12 +21,8 @@ const serve = Effect.gen(function* () {
       seed: request.seed,
       payloadCheck: "all",
       onProgress: (fraction) => send({ kind: "progress", fraction }),
-      ...(request.capture === undefined
-        ? {}
-        : {
-            capture: request.capture,
-            onDelivered: (capture: Uint8Array) => void (delivered = capture)
-          })
+      ...(request.capture === undefined ? {} : { capture: request.capture }),
+      ...(request.keepFrames ? { onDelivered: (capture: Uint8Array) => void (delivered = capture) } : {})
     }).pipe(
       Effect.matchCause({
         onFailure: (cause) => send({ kind: "failed", reason: reasonOf(cause) }),

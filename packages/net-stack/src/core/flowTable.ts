@@ -17,12 +17,12 @@ const HASH_MULTIPLIER = 0x9e3779b1 | 0
 export const portPair = (sourcePort: number, destinationPort: number): number => (sourcePort << 16) | destinationPort
 
 export class FlowTable {
-  private readonly keys: Int32Array
+  private declare readonly keys: Int32Array
   /** Stream index of each slot; STREAM_NONE where the slot is empty. */
-  private readonly streams: Int32Array
-  private readonly mask: number
-  private readonly shift: number
-  private readonly capacity: number
+  private declare readonly streams: Int32Array
+  private declare readonly mask: number
+  private declare readonly shift: number
+  private declare readonly capacity: number
   private count = 0
 
   constructor(capacity: number) {

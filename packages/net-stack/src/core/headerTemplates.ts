@@ -75,32 +75,32 @@ export interface HeaderTemplatesOptions {
 
 export class HeaderTemplates {
   /** Size of every header that `write` makes. */
-  readonly headerSizeBytes: number
+  declare readonly headerSizeBytes: number
   /** The time-stamp value to send back, of each stream; the owner keeps it up to date. */
-  readonly timestampEchoes: Int32Array
-  private readonly clock: Float64Array
-  private readonly hasTimestamps: boolean
-  private readonly hasTcpChecksum: boolean
+  declare readonly timestampEchoes: Int32Array
+  private declare readonly clock: Float64Array
+  private declare readonly hasTimestamps: boolean
+  private declare readonly hasTcpChecksum: boolean
   /** The first sixteen bytes: Ethernet header, IP version, header length and type of service. */
-  private readonly word0: number
-  private readonly word4: number
-  private readonly word8: number
-  private readonly word12: number
-  private readonly fragmentWord: number
-  private readonly controlWord: number
-  private readonly sourceIp: number
-  private readonly destinationIp: number
+  private declare readonly word0: number
+  private declare readonly word4: number
+  private declare readonly word8: number
+  private declare readonly word12: number
+  private declare readonly fragmentWord: number
+  private declare readonly controlWord: number
+  private declare readonly sourceIp: number
+  private declare readonly destinationIp: number
   /** Both ports of each stream. */
-  private readonly ports: Int32Array
+  private declare readonly ports: Int32Array
   /** Sum of the IP header's constant words. */
-  private readonly ipSum: number
+  private declare readonly ipSum: number
   /** Sum of the pseudo header's and the TCP header's constant words, of each stream. */
-  private readonly tcpSums: Int32Array
+  private declare readonly tcpSums: Int32Array
   /** IP identification of each stream's next header. */
-  private readonly identifications: Int32Array
+  private declare readonly identifications: Int32Array
   /** The memory last written to, and a view of it: a view is made when the memory changes. */
-  private bytes: Uint8Array
-  private view: DataView
+  private declare bytes: Uint8Array
+  private declare view: DataView
 
   constructor(options: HeaderTemplatesOptions) {
     const { from, streamCount, timestamps, to, windowField } = options

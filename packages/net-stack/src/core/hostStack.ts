@@ -70,22 +70,22 @@ const DRAW_RANGE = 65536
 
 export class HostStack {
   /** answerPhys[cpu]: where the answer to the frame received last stands. */
-  readonly answerPhys: Int32Array
+  declare readonly answerPhys: Int32Array
   /** Answers given up because no buffer could be had. */
   answersDropped = 0
-  private readonly options: HostStackOptions
+  private declare readonly options: HostStackOptions
   /** Frames that arrived while nobody listened. */
   framesUnheard = 0
-  private receiver: StreamReceiver | undefined
-  private application: Application | undefined
-  private send: Listener["send"] | undefined
-  private readonly framePs: number
-  private readonly spreadPs: number
-  private readonly freeBuffers: Int32Array
+  private declare receiver: StreamReceiver | undefined
+  private declare application: Application | undefined
+  private declare send: Listener["send"] | undefined
+  private declare readonly framePs: number
+  private declare readonly spreadPs: number
+  private declare readonly freeBuffers: Int32Array
   private freeCount = 0
-  private readonly buffersPerPage: number
+  private declare readonly buffersPerPage: number
   private readonly pagesTaken: Array<PhysAddr> = []
-  private readonly ackTimer: Source
+  private declare readonly ackTimer: Source
 
   constructor(options: HostStackOptions) {
     const { cpus, pages } = options

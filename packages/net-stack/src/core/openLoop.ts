@@ -52,20 +52,20 @@ const TEST_OFFSET = UDP_OFFSET + UDP_HEADER_SIZE_BYTES
 const SEQUENCE_OFFSET = TEST_OFFSET + TEST_SEQUENCE_OFFSET_BYTES
 
 export class OpenLoopFrames {
-  readonly flowCount: number
+  declare readonly flowCount: number
   /** Sequence number of the last frame that `parse` knew, int32. */
   sequence = 0
   /** Payload of it behind the test header. */
   fillSizeBytes = 0
 
-  private readonly endpoints: FlowEndpoints
+  private declare readonly endpoints: FlowEndpoints
   /** Prebuilt headers, TEMPLATE_STRIDE_BYTES apart. */
-  private readonly templates: DataView
+  private declare readonly templates: DataView
   /** Sum of the IP header's constant words, of each flow. */
-  private readonly ipSums: Int32Array
+  private declare readonly ipSums: Int32Array
   /** The memory that was last written to, and a view of it: a view is made when the memory changes. */
-  private bytes: Uint8Array
-  private view: DataView
+  private declare bytes: Uint8Array
+  private declare view: DataView
 
   constructor(endpoints: FlowEndpoints) {
     this.flowCount = flowCountOf(endpoints)

@@ -87,9 +87,9 @@ const COUNT_MALFORMED = 6
 const COUNT_ACKS = 7
 
 export class StreamReceiver {
-  readonly streamCount: number
+  declare readonly streamCount: number
   /** Size of every frame that `buildAck` writes, without padding and FCS. */
-  readonly ackSizeBytes: number
+  declare readonly ackSizeBytes: number
 
   /** Stream of the last segment, or STREAM_NONE. */
   stream = STREAM_NONE
@@ -104,30 +104,30 @@ export class StreamReceiver {
   deliveredBytes = 0
 
   /** In-order bytes of each stream since the start. */
-  readonly deliveredTotalBytes: Float64Array
+  declare readonly deliveredTotalBytes: Float64Array
 
   private readonly segment = new TcpSegment()
-  private readonly flows: FlowTable
-  private readonly headers: HeaderTemplates
-  private readonly ranges: ReceivedRanges
-  private readonly clock: Float64Array
-  private readonly ownIp: number
-  private readonly peerIp: number
-  private readonly windowBytes: number
-  private readonly segmentsPerAck: number
-  private readonly delayedAckPs: Float64Array
+  private declare readonly flows: FlowTable
+  private declare readonly headers: HeaderTemplates
+  private declare readonly ranges: ReceivedRanges
+  private declare readonly clock: Float64Array
+  private declare readonly ownIp: number
+  private declare readonly peerIp: number
+  private declare readonly windowBytes: number
+  private declare readonly segmentsPerAck: number
+  private declare readonly delayedAckPs: Float64Array
   /** First sequence number of each stream, int32. */
-  private readonly initialSequences: Int32Array
+  private declare readonly initialSequences: Int32Array
   /** Next sequence number expected (RCV.NXT). */
-  private readonly nextSequences: Int32Array
+  private declare readonly nextSequences: Int32Array
   /** What the last acknowledgement said [RFC 7323: Last.ACK.sent]. */
-  private readonly ackedSequences: Int32Array
+  private declare readonly ackedSequences: Int32Array
   /** The own sequence number in every acknowledgement: this end sends no data. */
-  private readonly ownSequences: Int32Array
+  private declare readonly ownSequences: Int32Array
   /** In-order segments since the last acknowledgement. */
-  private readonly unackedSegments: Int32Array
+  private declare readonly unackedSegments: Int32Array
   /** When the delayed acknowledgement is due; Infinity when none is. */
-  private readonly ackDeadlinesPs: Float64Array
+  private declare readonly ackDeadlinesPs: Float64Array
   private readonly counts = new Float64Array(8)
 
   constructor(options: StreamReceiverOptions) {

@@ -76,12 +76,12 @@ const COUNT_IGNORED = 6
 const COUNT_UNKNOWN = 7
 
 export class StreamSender {
-  readonly streamCount: number
-  readonly segmentBytes: number
+  declare readonly streamCount: number
+  declare readonly segmentBytes: number
   /** The window in whole segments. */
-  readonly windowBytes: number
+  declare readonly windowBytes: number
   /** Size of every header that `writeHeader` writes. */
-  readonly headerSizeBytes: number
+  declare readonly headerSizeBytes: number
 
   /** What the last acknowledgement did: WINDOW_OPENED, DUPLICATE_ACK, … */
   ackEvents = 0
@@ -91,35 +91,35 @@ export class StreamSender {
   isRetransmission = false
 
   private readonly segment = new TcpSegment()
-  private readonly flows: FlowTable
-  private readonly headers: HeaderTemplates
-  private readonly clock: Float64Array
-  private readonly ownIp: number
-  private readonly peerIp: number
-  private readonly timeoutPs: Float64Array
+  private declare readonly flows: FlowTable
+  private declare readonly headers: HeaderTemplates
+  private declare readonly clock: Float64Array
+  private declare readonly ownIp: number
+  private declare readonly peerIp: number
+  private declare readonly timeoutPs: Float64Array
   private isStopped = false
   /** Sequence number of each stream's first byte, int32. */
-  private readonly initialSequences: Int32Array
+  private declare readonly initialSequences: Int32Array
   /** First byte not acknowledged (SND.UNA). */
-  private readonly unacked: Int32Array
+  private declare readonly unacked: Int32Array
   /** Next byte to send (SND.NXT); goes back to `unacked` on a time-out. */
-  private readonly next: Int32Array
+  private declare readonly next: Int32Array
   /** One beyond the last byte ever sent. */
-  private readonly sentEnd: Int32Array
+  private declare readonly sentEnd: Int32Array
   /** Where a running recovery ends: `sentEnd` when it began [RFC 6582: recover]. */
-  private readonly recoveryEnd: Int32Array
+  private declare readonly recoveryEnd: Int32Array
   /** Only acknowledgements beyond this may start a recovery, lest what a time-out sent twice starts one. */
-  private readonly recoveryBarrier: Int32Array
+  private declare readonly recoveryBarrier: Int32Array
   /** 1 while in fast recovery. */
-  private readonly inRecovery: Uint8Array
+  private declare readonly inRecovery: Uint8Array
   /** 1 when the segment at `unacked` is to be sent again. */
-  private readonly retransmit: Uint8Array
+  private declare readonly retransmit: Uint8Array
   /** Duplicates of the last acknowledgement. */
-  private readonly duplicateAcks: Int32Array
+  private declare readonly duplicateAcks: Int32Array
   /** The peer's sequence number in every segment sent: it sends no data. */
-  private readonly peerSequences: Int32Array
+  private declare readonly peerSequences: Int32Array
   /** When the time-out runs out; Infinity when nothing is outstanding. */
-  private readonly deadlinesPs: Float64Array
+  private declare readonly deadlinesPs: Float64Array
   private readonly counts = new Float64Array(8)
 
   constructor(options: StreamSenderOptions) {

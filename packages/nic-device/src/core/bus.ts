@@ -6,11 +6,10 @@
  * never run out. Transfers are served in the order in which the device decided on them.
  */
 import { assert, type ProfileValues, type Timeline } from "@vnic/sim/core"
+import * as Layout from "./layout.ts"
 
-/** Device to host: writes, read requests. */
-export const UP = 0
-/** Host to device: read completions. */
-export const DOWN = 1
+// Imported names cost a load and a check at each use; the hot path has its own.
+const { HOT_LENGTH, UP, DOWN } = Layout
 
 /** The constants of a profile that describe the bus and the latency of memory behind it. */
 export type BusConstants = Pick<
@@ -29,8 +28,6 @@ const PICOSECONDS_PER_SECOND = 1e12
 const PAGE_MASK = 4095
 const PAGE_BYTES = 4096
 
-/** Room of an array that is used often: longer than V8 keeps inside its heap, where addresses move. */
-const HOT_LENGTH = 16
 const DMA_READ = 1
 const DMA_WRITE = 2
 
@@ -41,16 +38,16 @@ export class Bus {
   readonly busyPs = new Float64Array(HOT_LENGTH)
   /** Bytes that each direction has carried, headers included. */
   readonly bytes = new Float64Array(HOT_LENGTH)
-  /** readRequestMax of the profile. */
-  readonly readRequestMaxBytes: number
+  /** Largest read request, bytes. */
+  declare readonly readRequestMaxBytes: number
   /** Picoseconds per byte; read latency; write latency. */
-  private readonly constants: Float64Array
-  private readonly clock: Float64Array
-  private readonly payloadShift: number
-  private readonly requestShift: number
-  private readonly writeHeader: number
-  private readonly readHeader: number
-  private readonly completionHeader: number
+  declare private readonly constants: Float64Array
+  declare private readonly clock: Float64Array
+  declare private readonly payloadShift: number
+  declare private readonly requestShift: number
+  declare private readonly writeHeader: number
+  declare private readonly readHeader: number
+  declare private readonly completionHeader: number
 
   constructor(timeline: Timeline, profile: BusConstants) {
     const payloadShift = 31 - Math.clz32(profile.busPayloadMax)
@@ -73,7 +70,7 @@ export class Bus {
   }
 
   /** Bytes on the bus of a write of `sizeBytes` to an address with these low 12 bits. */
-  writeBytes(sizeBytes: number, inPage: number): number {
+  readonly writeBytes = (sizeBytes: number, inPage: number): number => {
     let packets = (sizeBytes + (1 << this.payloadShift) - 1) >> this.payloadShift
     // No request crosses 4 KiB.
     if ((inPage & PAGE_MASK) + sizeBytes > PAGE_BYTES) packets += ((inPage & PAGE_MASK) + sizeBytes - 1) >> 12
@@ -81,7 +78,7 @@ export class Bus {
   }
 
   /** Takes the way up for `busBytes`, not before now nor before `times[at]`; the end goes to freeAtPs[UP]. */
-  takeUp(busBytes: number, times: Float64Array, at: number): void {
+  readonly takeUp = (busBytes: number, times: Float64Array, at: number): void => {
     let startPs = this.freeAtPs[UP]!
     const nowPs = this.clock[0]!
     if (nowPs > startPs) startPs = nowPs
@@ -97,7 +94,7 @@ export class Bus {
    * A read of `sizeBytes`: requests up, not before `times[at]`, completions down; `times[at]` becomes the
    * time when the last byte is in the device.
    */
-  read(sizeBytes: number, inPage: number, times: Float64Array, at: number): void {
+  readonly read = (sizeBytes: number, inPage: number, times: Float64Array, at: number): void => {
     let requests = (sizeBytes + (1 << this.requestShift) - 1) >> this.requestShift
     if ((inPage & PAGE_MASK) + sizeBytes > PAGE_BYTES) requests += ((inPage & PAGE_MASK) + sizeBytes - 1) >> 12
     this.takeUp(requests * this.readHeader, times, at)
@@ -113,7 +110,7 @@ export class Bus {
   }
 
   /** `times[at]` becomes the time when the write that was put on the bus last is seen in memory. */
-  written(times: Float64Array, at: number): void {
+  readonly written = (times: Float64Array, at: number): void => {
     times[at] = this.freeAtPs[UP]! + this.constants[DMA_WRITE]!
   }
 }

@@ -7,15 +7,19 @@
  * the registers are not obeyed: a batch is eight or more, fewer when the chip has fewer than eight left.
  */
 import type { Timeline } from "@vnic/sim/core"
-import { DESCRIPTOR_BYTES, DESCRIPTOR_WORDS, QUEUE_COUNT } from "../registers.ts"
+import * as Registers from "../registers.ts"
 import type { Bus } from "./bus.ts"
-import { type BusMaster, TAG_QUEUE_SHIFT } from "./ports.ts"
+import type { BusMaster } from "./ports.ts"
+import * as Layout from "./layout.ts"
+
+// Imported names cost a load and a check at each use; the hot path has its own.
+const { TWO_TO_32, TAG_QUEUE_SHIFT } = Layout
+const { DESCRIPTOR_BYTES, DESCRIPTOR_WORDS, QUEUE_COUNT } = Registers
 
 /** Slots of a queue's on-chip store; its limit may be lower. */
 const SLOTS = 64
 const BATCH = 8
 const PAGE_BYTES = 4096
-const TWO_TO_32 = 4294967296
 
 export class DescriptorRings {
   /** Bus address, descriptors of the ring (0: none), tail, and the next descriptor to be done. */
@@ -35,15 +39,15 @@ export class DescriptorRings {
   /** Fetches since the device was made. */
   fetches = 0
   private readonly nextToFetch = new Int32Array(QUEUE_COUNT)
-  private readonly limit: number
+  declare private readonly limit: number
   /** So many descriptors on chip leave room for a batch. */
-  private readonly refillBelow: number
-  private readonly tagBase: number
+  declare private readonly refillBelow: number
+  declare private readonly tagBase: number
   private readonly times = new Float64Array(16)
-  private readonly timeline: Timeline
-  private readonly bus: Bus
-  private readonly busMaster: BusMaster
-  private readonly onFault: (queue: number) => void
+  declare private readonly timeline: Timeline
+  declare private readonly bus: Bus
+  declare private readonly busMaster: BusMaster
+  declare private readonly onFault: (queue: number) => void
 
   constructor(
     timeline: Timeline,
@@ -63,22 +67,22 @@ export class DescriptorRings {
   }
 
   /** Slot of the oldest descriptor on chip, in `readyPs`; four times that in `words`. */
-  oldest(queue: number): number {
+  readonly oldest = (queue: number): number => {
     return queue * SLOTS + this.cacheFirst[queue]!
   }
 
   /** Slot of the descriptor `count` behind the oldest. */
-  after(queue: number, count: number): number {
+  readonly after = (queue: number, count: number): number => {
     return queue * SLOTS + ((this.cacheFirst[queue]! + count) & (SLOTS - 1))
   }
 
   /** Bus address of a descriptor. */
-  addressOf(queue: number, index: number): number {
+  readonly addressOf = (queue: number, index: number): number => {
     return this.base[queue]! + index * DESCRIPTOR_BYTES
   }
 
   /** Takes the oldest descriptor off the chip, and reads more when there is room for a batch. */
-  consume(queue: number): void {
+  readonly consume = (queue: number): void => {
     this.cacheFirst[queue] = (this.cacheFirst[queue]! + 1) & (SLOTS - 1)
     this.cacheCount[queue]! -= 1
     const next = this.nextToUse[queue]! + 1
@@ -87,7 +91,7 @@ export class DescriptorRings {
   }
 
   /** Descriptors that the driver has given and the chip has not read. A senseless tail gives none. */
-  available(queue: number): number {
+  readonly available = (queue: number): number => {
     const length = this.length[queue]!
     const tail = this.tail[queue]!
     const next = this.nextToFetch[queue]!
@@ -97,14 +101,14 @@ export class DescriptorRings {
   }
 
   /** Reads more descriptors when a batch is worth it. */
-  fetch(queue: number): void {
+  readonly fetch = (queue: number): void => {
     const count = this.cacheCount[queue]!
     if (count > this.refillBelow) return
     if (count < BATCH || this.available(queue) >= BATCH) this.fetchAll(queue)
   }
 
   /** Reads as many descriptors as there are and fit. */
-  fetchAll(queue: number): void {
+  readonly fetchAll = (queue: number): void => {
     if (this.isEnabled[queue] === 0 || this.isStopped[queue] === 1) return
     let wanted = this.available(queue)
     const room = this.limit - this.cacheCount[queue]!
@@ -117,7 +121,7 @@ export class DescriptorRings {
   }
 
   /** Reads what one request can: up to the end of the ring, of the store and of the 4 KiB page. */
-  private fetchPiece(queue: number, wanted: number): number {
+  private readonly fetchPiece = (queue: number, wanted: number): number => {
     const next = this.nextToFetch[queue]!
     const slot = (this.cacheFirst[queue]! + this.cacheCount[queue]!) & (SLOTS - 1)
     const busAddr = this.addressOf(queue, next)
@@ -149,7 +153,7 @@ export class DescriptorRings {
   }
 
   /** A descriptor was done: the head moves past it. */
-  advanceHead(queue: number, index: number): void {
+  readonly advanceHead = (queue: number, index: number): void => {
     this.head[queue] = index + 1 >= this.length[queue]! ? 0 : index + 1
   }
 

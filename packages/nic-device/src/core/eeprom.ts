@@ -22,7 +22,7 @@ const CHECKSUM = 0xbaba
 
 export class Eeprom {
   private readonly words = new Uint16Array(WORDS)
-  private readonly file: RegisterFile
+  declare private readonly file: RegisterFile
 
   constructor(file: RegisterFile, macAddress: ReadonlyArray<number>) {
     this.file = file

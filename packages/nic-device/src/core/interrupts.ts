@@ -60,18 +60,18 @@ export class InterruptBlock {
   private otherVector = NONE
   private isMsix = false
   private hasAutoMask = false
-  private readonly clock: Float64Array
-  private readonly timeline: Timeline
-  private readonly throttle: Source
-  private readonly file: RegisterFile
-  private readonly port: Interrupts
+  declare private readonly clock: Float64Array
+  declare private readonly timeline: Timeline
+  declare private readonly throttle: Source
+  declare private readonly file: RegisterFile
+  declare private readonly port: Interrupts
 
   constructor(timeline: Timeline, file: RegisterFile, port: Interrupts) {
     this.timeline = timeline
     this.clock = timeline.clock
     this.file = file
     this.port = port
-    this.throttle = timeline.addLane("nic interrupt throttle", (vector) => this.throttleOver(vector), VECTOR_COUNT)
+    this.throttle = timeline.addLane("nic interrupt throttle", this.throttleOver, VECTOR_COUNT)
     this.connectCauses(file)
     this.connectModes(file)
     this.reset()
@@ -137,7 +137,7 @@ export class InterruptBlock {
   }
 
   /** The cause of a vector happens; -1 is no vector. */
-  cause(vector: number): void {
+  readonly cause = (vector: number): void => {
     if (vector < 0) return
     this.state[vector] = PENDING | SIGNAL
     if (this.enabled[vector] === 1) this.consider(this.isMsix ? vector : 0)
@@ -156,7 +156,7 @@ export class InterruptBlock {
   }
 
   /** Fires a vector that has something to signal, now or when its interval is over. */
-  private consider(vector: number): void {
+  private readonly consider = (vector: number): void => {
     if (!this.hasSignal(vector)) return
     if (this.clock[0]! >= this.nextFirePs[vector]!) {
       this.fire(vector)
@@ -167,7 +167,7 @@ export class InterruptBlock {
     this.timeline.push(this.throttle, this.nextFirePs[vector]!, vector)
   }
 
-  private hasSignal(vector: number): boolean {
+  private readonly hasSignal = (vector: number): boolean => {
     if (this.isMsix) {
       if (this.state[vector] === (PENDING | SIGNAL) && this.enabled[vector] === 1) return true
       return vector === this.otherVector && (this.otherSignal & this.otherMask) !== 0
@@ -179,12 +179,12 @@ export class InterruptBlock {
     return false
   }
 
-  private throttleOver(vector: number): void {
+  private readonly throttleOver = (vector: number): void => {
     this.isWaiting[vector] = 0
     this.consider(vector)
   }
 
-  private fire(vector: number): void {
+  private readonly fire = (vector: number): void => {
     this.nextFirePs[vector] = this.clock[0]! + this.intervalPs[vector]!
     if (this.isMsix) {
       this.settle(vector)
@@ -197,7 +197,7 @@ export class InterruptBlock {
   }
 
   /** What firing does to a vector's cause and mask under MSI-X. */
-  private settle(vector: number): void {
+  private readonly settle = (vector: number): void => {
     if (this.enabled[vector] === 1) {
       this.state[vector] = this.autoClear[vector] === 1 ? 0 : this.state[vector]! & ~SIGNAL
       if (this.hasAutoMask && this.autoMask[vector] === 1) this.enabled[vector] = 0

@@ -40,12 +40,15 @@ import { Mac } from "./mac.ts"
 import { PACKET_BUFFER_BYTES } from "./packetBuffer.ts"
 import type { BusMaster, Interrupts, Phy } from "./ports.ts"
 import { makePostedOrder } from "./postedWrites.ts"
-import { QueueRegisters } from "./queueRegisters.ts"
+import { connectQueueRegisters } from "./queueRegisters.ts"
 import { RegisterFile } from "./registerFile.ts"
-import { RSS_QUEUE } from "./rss.ts"
 import { RxEngine } from "./rxEngine.ts"
 import { type QueueCounts, Statistics } from "./statistics.ts"
 import { TxEngine } from "./txEngine.ts"
+import * as Layout from "./layout.ts"
+
+// Imported names cost a load and a check at each use; the hot path has its own.
+const { RSS_QUEUE } = Layout
 
 /**
  * Time that a device reset takes.
@@ -80,21 +83,21 @@ export interface NicDevicePorts {
 }
 
 export class NicDevice {
-  readonly bus: Bus
-  readonly rx: RxEngine
-  readonly tx: TxEngine
-  readonly mac: Mac
-  readonly interrupts: InterruptBlock
-  readonly statistics: Statistics
-  readonly registers: RegisterFile
-  readonly macAddress: ReadonlyArray<number>
+  declare readonly bus: Bus
+  declare readonly rx: RxEngine
+  declare readonly tx: TxEngine
+  declare readonly mac: Mac
+  declare readonly interrupts: InterruptBlock
+  declare readonly statistics: Statistics
+  declare readonly registers: RegisterFile
+  declare readonly macAddress: ReadonlyArray<number>
   /** Frames that came in since the device was made. */
   arrived = 0
-  private readonly eeprom: Eeprom
-  private readonly frames: FramePool
-  private readonly timeline: Timeline
-  private readonly resetTimer: Source
-  private readonly linkTimer: Source
+  declare private readonly eeprom: Eeprom
+  declare private readonly frames: FramePool
+  declare private readonly timeline: Timeline
+  declare private readonly resetTimer: Source
+  declare private readonly linkTimer: Source
 
   constructor(options: NicDeviceOptions, ports: NicDevicePorts) {
     const { timeline, memory, frames } = options
@@ -122,7 +125,7 @@ export class NicDevice {
     this.mac = new Mac(context)
     this.rx = new RxEngine(context)
     this.tx = new TxEngine(context, options.rateBitsPerSecond)
-    new QueueRegisters(file, this.rx, this.tx)
+    connectQueueRegisters(file, this.rx, this.tx)
     this.eeprom = new Eeprom(file, this.macAddress)
     this.resetTimer = timeline.addTimer("nic reset", () => this.resetOver())
     this.linkTimer = timeline.addTimer("nic link", () => this.setLink(true))
@@ -215,7 +218,7 @@ export class NicDevice {
   }
 
   /** The last bit of a frame arrives at the MAC now. The device owns the frame and frees it. */
-  frameArrived(frame: Frame): void {
+  readonly frameArrived = (frame: Frame): void => {
     this.arrived++
     if (this.mac.admit(frame)) this.rx.accept(frame)
     else this.frames.free(frame)

@@ -31,8 +31,3 @@ export interface Phy {
   /** departPs[0]: when the last bit of the frame that was handed over last leaves. */
   readonly departPs: Float64Array
 }
-
-/** Bit of a tag that says transmit. */
-export const TAG_TX_BIT = 1 << 30
-/** Lowest bit of a tag's queue. */
-export const TAG_QUEUE_SHIFT = 16

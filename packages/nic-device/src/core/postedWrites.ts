@@ -5,22 +5,12 @@
  * A record is eight words: four of payload, queue, descriptor, and two more.
  */
 import { fail, type Source, type Timeline } from "@vnic/sim/core"
+import * as Layout from "./layout.ts"
 
-/** Words of a record, and what they are. */
-export const RECORD_WORDS = 8
-/** Queue, or RECORD_VOID. */
-export const RECORD_QUEUE = 4
-export const RECORD_INDEX = 5
-export const RECORD_COUNT = 6
-export const RECORD_LENGTH = 7
-/** In place of the queue: nobody wants this write any more. */
-export const RECORD_VOID = -1
+// Imported names cost a load and a check at each use; the hot path has its own.
+const { HOT_LENGTH, RECORD_WORDS, RECORD_QUEUE, RECORD_VOID } = Layout
 
 const RECORDS = 1024
-/** Writes under way beyond which an engine starts nothing new. */
-export const POSTED_LIMIT = 512
-/** Room of an array that is used often: longer than V8 keeps inside its heap, where addresses move. */
-const HOT_LENGTH = 16
 
 /** Runs when a write has reached memory; `at` is the first word of its record. */
 export type WrittenHandler = (at: number) => void
@@ -35,9 +25,9 @@ export class PostedWrites {
   /** seenPs[0]: when the record that is sent next is seen in memory. */
   readonly seenPs = new Float64Array(HOT_LENGTH)
   private next = 0
-  private readonly order: Float64Array
-  private readonly timeline: Timeline
-  private readonly lane: Source
+  declare private readonly order: Float64Array
+  declare private readonly timeline: Timeline
+  declare private readonly lane: Source
 
   constructor(timeline: Timeline, name: string, order: Float64Array, handler: WrittenHandler) {
     this.timeline = timeline
@@ -51,7 +41,7 @@ export class PostedWrites {
   }
 
   /** Sends the record at `nextAt`: it is seen in memory at seenPs[0], or with the write before it. */
-  send(): void {
+  readonly send = (): void => {
     if (this.count >= RECORDS) fail("too many posted writes")
     const { order, seenPs } = this
     if (seenPs[0]! > order[0]!) order[0] = seenPs[0]!

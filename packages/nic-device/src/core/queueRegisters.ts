@@ -26,80 +26,74 @@ import type { RegisterFile } from "./registerFile.ts"
 import type { RxEngine } from "./rxEngine.ts"
 import type { TxEngine } from "./txEngine.ts"
 
-export class QueueRegisters {
-  private readonly file: RegisterFile
-  private readonly rx: RxEngine
-  private readonly tx: TxEngine
+/** Head and tail are indices of 16 bits. */
+const INDEX_MASK = 0xffff
 
-  constructor(file: RegisterFile, rx: RxEngine, tx: TxEngine) {
-    this.file = file
-    this.rx = rx
-    this.tx = tx
-    this.connectReceive()
-    this.connectTransmit()
-  }
+/** Joins the queues' registers to the engines. */
+export function connectQueueRegisters(file: RegisterFile, rx: RxEngine, tx: TxEngine): void {
+  connectReceive(file, rx)
+  connectTransmit(file, tx)
+}
 
-  /** `handler` runs when the register of a queue that exists is written. */
-  private whenWritten(name: string, handler: (queue: number, value: number) => void): void {
-    this.file.whenWritten(name, (queue, value) => {
-      if (queue < QUEUE_COUNT) handler(queue, value)
-    })
-  }
+/** `handler` runs when the register of a queue that exists is written. */
+function whenWritten(file: RegisterFile, name: string, handler: (queue: number, value: number) => void): void {
+  file.whenWritten(name, (queue, value) => {
+    if (queue < QUEUE_COUNT) handler(queue, value)
+  })
+}
 
-  private whenHeadRead(name: string, rings: DescriptorRings): void {
-    this.file.whenRead(name, (queue) => (queue < QUEUE_COUNT ? rings.head[queue]! : 0))
-  }
+function whenHeadRead(file: RegisterFile, name: string, rings: DescriptorRings): void {
+  file.whenRead(name, (queue) => (queue < QUEUE_COUNT ? rings.head[queue]! : 0))
+}
 
-  private connectReceive(): void {
-    const { file, rx } = this
-    const { rings } = rx
-    const setBase = (queue: number): void => rings.setBase(queue, file.peek(RDBAL(queue)), file.peek(RDBAH(queue)))
-    this.whenWritten("RDBAL", setBase)
-    this.whenWritten("RDBAH", setBase)
-    this.whenWritten("RDLEN", (queue) => rings.setLength(queue, file.peek(RDLEN(queue))))
-    this.whenWritten("RDH", (queue, value) => rings.setHead(queue, value & 0xffff))
-    this.whenHeadRead("RDH", rings)
-    this.whenWritten("RDT", (queue, value) => {
-      rings.tail[queue] = value & 0xffff
-      rx.kick(queue)
-    })
-    this.whenWritten("RXDCTL", (queue, value) => {
-      file.poke(RXDCTL(queue), value & ~RXDCTL_SWFLSH_BIT)
-      const isOn = (value & RXDCTL_ENABLE_BIT) !== 0
-      if (isOn !== (rings.isEnabled[queue] === 1)) rx.enable(queue, isOn)
-    })
-    file.whenRead("RXDCTL", (queue) => {
-      const value = file.peek(RXDCTL(queue)) & ~RXDCTL_ENABLE_BIT
-      if (queue >= QUEUE_COUNT) return value
-      return rings.isEnabled[queue] === 1 || rx.posted.countOf(queue) > 0 ? value | RXDCTL_ENABLE_BIT : value
-    })
-  }
+function connectReceive(file: RegisterFile, rx: RxEngine): void {
+  const { posted, rings } = rx
+  const setBase = (queue: number): void => rings.setBase(queue, file.peek(RDBAL(queue)), file.peek(RDBAH(queue)))
+  whenWritten(file, "RDBAL", setBase)
+  whenWritten(file, "RDBAH", setBase)
+  whenWritten(file, "RDLEN", (queue) => rings.setLength(queue, file.peek(RDLEN(queue))))
+  whenWritten(file, "RDH", (queue, value) => rings.setHead(queue, value & INDEX_MASK))
+  whenHeadRead(file, "RDH", rings)
+  whenWritten(file, "RDT", (queue, value) => {
+    rings.tail[queue] = value & INDEX_MASK
+    rx.kick(queue)
+  })
+  whenWritten(file, "RXDCTL", (queue, value) => {
+    file.poke(RXDCTL(queue), value & ~RXDCTL_SWFLSH_BIT)
+    const isOn = (value & RXDCTL_ENABLE_BIT) !== 0
+    if (isOn !== (rings.isEnabled[queue] === 1)) rx.enable(queue, isOn)
+  })
+  file.whenRead("RXDCTL", (queue) => {
+    const value = file.peek(RXDCTL(queue)) & ~RXDCTL_ENABLE_BIT
+    if (queue >= QUEUE_COUNT) return value
+    return rings.isEnabled[queue] === 1 || posted.countOf(queue) > 0 ? value | RXDCTL_ENABLE_BIT : value
+  })
+}
 
-  private connectTransmit(): void {
-    const { file, tx } = this
-    const { rings, writeBack } = tx
-    const setBase = (queue: number): void => rings.setBase(queue, file.peek(TDBAL(queue)), file.peek(TDBAH(queue)))
-    this.whenWritten("TDBAL", setBase)
-    this.whenWritten("TDBAH", setBase)
-    this.whenWritten("TDLEN", (queue) => rings.setLength(queue, file.peek(TDLEN(queue))))
-    this.whenWritten("TDH", (queue, value) => rings.setHead(queue, value & 0xffff))
-    this.whenHeadRead("TDH", rings)
-    this.whenWritten("TDT", (queue, value) => {
-      rings.tail[queue] = value & 0xffff
-      tx.kick(queue)
-    })
-    this.whenWritten("TXDCTL", (queue, value) => {
-      file.poke(TXDCTL(queue), value & ~TXDCTL_SWFLSH_BIT)
-      writeBack.threshold[queue] = (value & TXDCTL_WTHRESH_MASK) >> TXDCTL_WTHRESH_SHIFT
-      if ((value & TXDCTL_SWFLSH_BIT) !== 0) writeBack.flush(queue)
-      const isOn = (value & TXDCTL_ENABLE_BIT) !== 0
-      if (isOn !== (rings.isEnabled[queue] === 1)) tx.enable(queue, isOn)
-    })
-    file.whenRead("TXDCTL", (queue) => {
-      const value = file.peek(TXDCTL(queue)) & ~TXDCTL_ENABLE_BIT
-      if (queue >= QUEUE_COUNT) return value
-      const isBusy = tx.inFlight[queue]! + writeBack.posted.countOf(queue) > 0
-      return rings.isEnabled[queue] === 1 || isBusy ? value | TXDCTL_ENABLE_BIT : value
-    })
-  }
+function connectTransmit(file: RegisterFile, tx: TxEngine): void {
+  const { rings, writeBack } = tx
+  const setBase = (queue: number): void => rings.setBase(queue, file.peek(TDBAL(queue)), file.peek(TDBAH(queue)))
+  whenWritten(file, "TDBAL", setBase)
+  whenWritten(file, "TDBAH", setBase)
+  whenWritten(file, "TDLEN", (queue) => rings.setLength(queue, file.peek(TDLEN(queue))))
+  whenWritten(file, "TDH", (queue, value) => rings.setHead(queue, value & INDEX_MASK))
+  whenHeadRead(file, "TDH", rings)
+  whenWritten(file, "TDT", (queue, value) => {
+    rings.tail[queue] = value & INDEX_MASK
+    tx.kick(queue)
+  })
+  whenWritten(file, "TXDCTL", (queue, value) => {
+    file.poke(TXDCTL(queue), value & ~TXDCTL_SWFLSH_BIT)
+    writeBack.threshold[queue] = (value & TXDCTL_WTHRESH_MASK) >> TXDCTL_WTHRESH_SHIFT
+    // Without a threshold nothing else would report what is pending.
+    if ((value & TXDCTL_SWFLSH_BIT) !== 0 || writeBack.threshold[queue] === 0) writeBack.flush(queue)
+    const isOn = (value & TXDCTL_ENABLE_BIT) !== 0
+    if (isOn !== (rings.isEnabled[queue] === 1)) tx.enable(queue, isOn)
+  })
+  file.whenRead("TXDCTL", (queue) => {
+    const value = file.peek(TXDCTL(queue)) & ~TXDCTL_ENABLE_BIT
+    if (queue >= QUEUE_COUNT) return value
+    const isBusy = tx.inFlight[queue]! + writeBack.posted.countOf(queue) > 0
+    return rings.isEnabled[queue] === 1 || isBusy ? value | TXDCTL_ENABLE_BIT : value
+  })
 }

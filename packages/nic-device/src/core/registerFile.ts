@@ -111,6 +111,3 @@ export class RegisterFile {
     this.words[offset >> 2] = value
   }
 }
-
-/** A register file at its reset values. */
-export const makeRegisterFile = (): RegisterFile => new RegisterFile()

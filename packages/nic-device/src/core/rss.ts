@@ -5,8 +5,15 @@
  * headers uses the addresses of the fixed header. The device reports IPv4 and TCP/UDP checksums as checked
  * and good without adding them up: what arrives has passed the FCS.
  */
-import { type Frame, type FramePool, type Memory } from "@vnic/sim/core"
-import {
+import type { Frame, FramePool, Memory } from "@vnic/sim/core"
+import * as Registers from "../registers.ts"
+import type { RegisterFile } from "./registerFile.ts"
+import * as Toeplitz from "./toeplitz.ts"
+import * as Layout from "./layout.ts"
+
+// Imported names cost a load and a check at each use; the hot path has its own.
+const { ETHERNET_HEADER_BYTES, RSS_QUEUE, RSS_TYPES, RSS_WORD, RSS_STATUS } = Layout
+const {
   MRQC,
   MRQC_IPV4_BIT,
   MRQC_IPV6_BIT,
@@ -42,18 +49,8 @@ import {
   RXD_WB_PACKET_TCP_BIT,
   RXD_WB_PACKET_UDP_BIT,
   RXD_WB_UDPCS_BIT
-} from "../registers.ts"
-import type { RegisterFile } from "./registerFile.ts"
-import { INDIRECTION_ENTRIES, KEY_BYTES, makeToeplitzTable, TOEPLITZ_INPUT_BYTES, toeplitzByTable } from "./toeplitz.ts"
-
-/** Indices into `result`. */
-export const RSS_QUEUE = 0
-/** RSS type and packet type, in place for word 0 of the write-back. */
-export const RSS_TYPES = 1
-/** Word 1 of the write-back: hash, or IP identification. */
-export const RSS_WORD = 2
-/** Checksum status, in place for word 2 of the write-back. */
-export const RSS_STATUS = 3
+} = Registers
+const { INDIRECTION_ENTRIES, KEY_BYTES, makeToeplitzTable, TOEPLITZ_INPUT_BYTES, toeplitzByTable } = Toeplitz
 
 const ETHER_TYPE_IPV4 = 0x0800
 const ETHER_TYPE_IPV6 = 0x86dd
@@ -67,7 +64,6 @@ const EXTENSION_DESTINATION = 60
 const IPV4_FRAGMENT_MASK = 0x3fff
 const IPV4_HEADER_BYTES = 20
 const IPV6_HEADER_BYTES = 40
-const ETHERNET_HEADER_BYTES = 14
 /** The first word with these bits: EtherType 0x0800, version 4, header of 20 bytes. */
 const PLAIN_MASK = 0xffffff
 const PLAIN_IPV4 = 0x450008
@@ -93,9 +89,9 @@ export class Rss {
   private isHashReported = false
   /** The common case is ready: TCP on IPv4 is hashed, with a fresh table, and the hash is reported. */
   private isPlainHashed = false
-  private readonly bytes: Uint8Array
-  private readonly words: Int32Array
-  private readonly frames: FramePool
+  declare private readonly bytes: Uint8Array
+  declare private readonly words: Int32Array
+  declare private readonly frames: FramePool
 
   constructor(file: RegisterFile, memory: Memory, frames: FramePool) {
     this.bytes = memory.bytes
@@ -137,7 +133,7 @@ export class Rss {
   }
 
   /** Looks at a frame's headers; the answers are in `result`. */
-  classify(frame: Frame): void {
+  readonly classify = (frame: Frame): void => {
     const { words } = this
     const word = this.frames.headOffset(frame) >> 2
     // Bytes 12 to 15 and 20 to 23: IPv4 without options or tag, TCP, not a fragment.
@@ -149,7 +145,7 @@ export class Rss {
     else this.classifyAny(frame)
   }
 
-  private classifyPlainTcp(word: number): void {
+  private readonly classifyPlainTcp = (word: number): void => {
     const { result, table, words } = this
     const first = words[word + 6]!
     const second = words[word + 7]!
@@ -324,7 +320,7 @@ export class Rss {
 }
 
 /** Puts addresses and ports into hash input order. */
-export function writeTuple(into: Uint8Array, srcIp: number, dstIp: number, srcPort: number, dstPort: number): void {
+function writeTuple(into: Uint8Array, srcIp: number, dstIp: number, srcPort: number, dstPort: number): void {
   for (let byte = 0; byte < 4; byte++) {
     into[byte] = srcIp >>> (24 - 8 * byte)
     into[4 + byte] = dstIp >>> (24 - 8 * byte)

@@ -6,11 +6,38 @@
  * MODEL: the bytes move, and are translated, when the frame's turn on the bus is settled, which is at its
  * arrival unless it waits for a descriptor; nobody may look at them before the write-back. A frame begins
  * only when there are descriptors for the whole of it. A data or descriptor write that faults stops its
- * queue and sets EICR.PCI. The translation of a write-back overlaps that of
- * its data and adds no time of its own.
+ * queue and sets EICR.PCI. The translation of a write-back overlaps that of its data and adds no time of
+ * its own.
  */
 import type { Frame, FramePool } from "@vnic/sim/core"
-import {
+import * as Registers from "../registers.ts"
+import type { Bus } from "./bus.ts"
+import type { DeviceContext } from "./context.ts"
+import { DescriptorRings } from "./descriptorRings.ts"
+import type { InterruptBlock } from "./interrupts.ts"
+import { PacketBuffer } from "./packetBuffer.ts"
+import type { BusMaster } from "./ports.ts"
+import { PostedWrites } from "./postedWrites.ts"
+import { Rss } from "./rss.ts"
+import { dropIndex, QueueCounts, type Statistics, statisticOf } from "./statistics.ts"
+import * as Layout from "./layout.ts"
+
+// Imported names cost a load and a check at each use; the hot path has its own.
+const {
+  FCS_BYTES,
+  TWO_TO_32,
+  TAG_QUEUE_SHIFT,
+  RSS_QUEUE,
+  RSS_TYPES,
+  RSS_WORD,
+  RSS_STATUS,
+  RECORD_QUEUE,
+  RECORD_INDEX,
+  RECORD_LENGTH,
+  RECORD_VOID,
+  POSTED_LIMIT
+} = Layout
+const {
   BSIZEHEADER_STEP_BYTES,
   BSIZEPACKET_STEP_BYTES,
   DESCRIPTOR_BYTES,
@@ -37,23 +64,12 @@ import {
   SRRCTL_DESCTYPE_MASK,
   SRRCTL_DESCTYPE_SHIFT,
   SRRCTL_DROP_EN_BIT
-} from "../registers.ts"
-import type { Bus } from "./bus.ts"
-import type { DeviceContext } from "./context.ts"
-import { DescriptorRings } from "./descriptorRings.ts"
-import type { InterruptBlock } from "./interrupts.ts"
-import { FCS_BYTES } from "./mac.ts"
-import { PacketBuffer } from "./packetBuffer.ts"
-import { type BusMaster, TAG_QUEUE_SHIFT } from "./ports.ts"
-import { POSTED_LIMIT, PostedWrites, RECORD_INDEX, RECORD_LENGTH, RECORD_QUEUE, RECORD_VOID } from "./postedWrites.ts"
-import { Rss, RSS_QUEUE, RSS_STATUS, RSS_TYPES, RSS_WORD } from "./rss.ts"
-import { dropIndex, QueueCounts, type Statistics, statisticOf } from "./statistics.ts"
+} = Registers
 
 /** Receive descriptors of a queue that the device holds on chip. */
-export const RX_DESCRIPTORS_ON_CHIP = 32
+const RX_DESCRIPTORS_ON_CHIP = 32
 /** Header length has ten bits in the write-back. */
 const HEADER_BYTES_MAX = 1023
-const TWO_TO_32 = 4294967296
 
 const RXMPC = statisticOf("RXMPC")
 const QPRDC = statisticOf("QPRDC")
@@ -66,13 +82,13 @@ const DROP_FAULT = dropIndex("fault")
 const DROP_RESET = dropIndex("reset")
 
 export class RxEngine {
-  readonly rings: DescriptorRings
-  readonly rss: Rss
+  declare readonly rings: DescriptorRings
+  declare readonly rss: Rss
   readonly buffer = new PacketBuffer()
   /** Frames whose last descriptor was written back. */
-  readonly counts: QueueCounts
+  declare readonly counts: QueueCounts
   /** Write-backs on their way. */
-  readonly posted: PostedWrites
+  declare readonly posted: PostedWrites
   private readonly packetBytes = new Int32Array(QUEUE_COUNT)
   private readonly headerBytes = new Int32Array(QUEUE_COUNT)
   private readonly isLegacy = new Uint8Array(QUEUE_COUNT)
@@ -81,13 +97,13 @@ export class RxEngine {
   private readonly latencyPs = new Float64Array(16)
   /** Bytes on the bus of the descriptor that is being filled. */
   private busBytes = 0
-  private readonly writeBackBusBytes: number
-  private readonly frames: FramePool
-  private readonly bus: Bus
-  private readonly busMaster: BusMaster
-  private readonly interrupts: InterruptBlock
-  private readonly statistics: Statistics
-  private readonly totals: Float64Array
+  declare private readonly writeBackBusBytes: number
+  declare private readonly frames: FramePool
+  declare private readonly bus: Bus
+  declare private readonly busMaster: BusMaster
+  declare private readonly interrupts: InterruptBlock
+  declare private readonly statistics: Statistics
+  declare private readonly totals: Float64Array
 
   constructor(context: DeviceContext) {
     const { file } = context
@@ -101,9 +117,7 @@ export class RxEngine {
     this.rings = new DescriptorRings(context.timeline, context.bus, context.busMaster, RX_DESCRIPTORS_ON_CHIP, 0, () =>
       this.interrupts.otherCause(EICR_PCI_BIT)
     )
-    this.posted = new PostedWrites(context.timeline, "nic receive write-back", context.postedOrder, (at) =>
-      this.written(at)
-    )
+    this.posted = new PostedWrites(context.timeline, "nic receive write-back", context.postedOrder, this.written)
     this.counts = new QueueCounts(context.statistics, "QPRC", "QBRCL")
     context.statistics.beforeRead(() => {
       this.totals[RXDGPC] = this.counts.framesSum
@@ -127,7 +141,7 @@ export class RxEngine {
   }
 
   /** A frame that the MAC has taken. */
-  accept(frame: Frame): void {
+  readonly accept = (frame: Frame): void => {
     const length = this.frames.headBytes[frame]! + this.frames.bodyBytes[frame]!
     if (!this.buffer.reserve(length)) {
       this.miss(frame)
@@ -154,7 +168,7 @@ export class RxEngine {
   }
 
   /** Sends a frame to its queue; false when it must wait in the packet buffer. */
-  private place(frame: Frame, length: number): boolean {
+  private readonly place = (frame: Frame, length: number): boolean => {
     this.rss.classify(frame)
     const queue = this.rss.result[RSS_QUEUE]!
     const { rings } = this
@@ -192,7 +206,7 @@ export class RxEngine {
   }
 
   /** Writes a frame into one descriptor's buffers. */
-  private storeWhole(frame: Frame, length: number, queue: number): void {
+  private readonly storeWhole = (frame: Frame, length: number, queue: number): void => {
     const { rings } = this
     const slot = rings.oldest(queue)
     const tag = (queue << TAG_QUEUE_SHIFT) | rings.nextToUse[queue]!
@@ -237,7 +251,14 @@ export class RxEngine {
   }
 
   /** Moves one buffer's bytes over the bus; the buffer's address is at `word` of the descriptor. */
-  private writePart(frame: Frame, from: number, sizeBytes: number, slot: number, word: number, tag: number): boolean {
+  private readonly writePart = (
+    frame: Frame,
+    from: number,
+    sizeBytes: number,
+    slot: number,
+    word: number,
+    tag: number
+  ): boolean => {
     const { words } = this.rings
     const at = slot * DESCRIPTOR_WORDS + word
     const low = words[at]!
@@ -253,7 +274,13 @@ export class RxEngine {
   }
 
   /** Puts a descriptor's data and write-back on the bus. `length` is the frame's at its last descriptor. */
-  private sendWriteBack(queue: number, slot: number, header: number, packet: number, length: number): void {
+  private readonly sendWriteBack = (
+    queue: number,
+    slot: number,
+    header: number,
+    packet: number,
+    length: number
+  ): void => {
     const { posted, bus } = this
     const at = posted.nextAt
     const { records } = posted
@@ -269,7 +296,7 @@ export class RxEngine {
     posted.send()
   }
 
-  private fillAdvanced(at: number, header: number, packet: number, length: number): void {
+  private readonly fillAdvanced = (at: number, header: number, packet: number, length: number): void => {
     const { records } = this.posted
     const { result } = this.rss
     const types = header > 0 ? (header << RXD_WB_HEADER_LENGTH_SHIFT) | RXD_WB_SPH_BIT : 0
@@ -301,7 +328,7 @@ export class RxEngine {
   }
 
   /** A write-back has reached memory. */
-  private written(at: number): void {
+  private readonly written = (at: number): void => {
     const { posted, rings } = this
     const { records } = posted
     posted.count--
@@ -326,7 +353,7 @@ export class RxEngine {
   }
 
   /** The tail moved, or the queue was switched on. */
-  kick(queue: number): void {
+  readonly kick = (queue: number): void => {
     this.rings.fetch(queue)
     if (this.buffer.waitingCount > 0) this.drain()
   }

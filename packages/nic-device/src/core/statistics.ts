@@ -2,7 +2,7 @@
  * The statistics registers and the device's own counts. Registers clear on read; the totals behind them
  * do not, so that a report and a driver can both count.
  */
-import { offsetOf, QUEUE_COUNT, registerNamed, REGISTERS } from "../registers.ts"
+import { QUEUE_COUNT, REGISTERS } from "../registers.ts"
 import type { RegisterFile } from "./registerFile.ts"
 
 const TWO_TO_32 = 4294967296
@@ -109,9 +109,6 @@ export class Statistics {
   }
 }
 
-/** Offset of the first register of an array of statistics, for tests and reports. */
-export const statisticOffset = (name: string, index = 0): number => offsetOf(registerNamed(name), index)
-
 /** Counts of a queue's frames and bytes, moved into the statistics set that the queue belongs to. */
 export class QueueCounts {
   /** Since the device was made. */
@@ -121,9 +118,9 @@ export class QueueCounts {
   private readonly sets = new Int32Array(QUEUE_COUNT)
   private readonly framesMoved = new Float64Array(QUEUE_COUNT)
   private readonly bytesMoved = new Float64Array(QUEUE_COUNT)
-  private readonly totals: Float64Array
-  private readonly framesSlot: number
-  private readonly bytesSlot: number
+  declare private readonly totals: Float64Array
+  declare private readonly framesSlot: number
+  declare private readonly bytesSlot: number
 
   constructor(statistics: Statistics, framesName: string, bytesName: string) {
     this.totals = statistics.totals

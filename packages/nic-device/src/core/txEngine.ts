@@ -9,7 +9,23 @@
  * packet of more than 40 descriptors, and a fault, stop the queue.
  */
 import { FRAME_SLOT_BYTES, type FramePool, type Memory, type Source, type Timeline } from "@vnic/sim/core"
-import {
+import * as Registers from "../registers.ts"
+import type { Bus } from "./bus.ts"
+import type { DeviceContext } from "./context.ts"
+import { DescriptorRings } from "./descriptorRings.ts"
+import type { InterruptBlock } from "./interrupts.ts"
+import { padFrame } from "./mac.ts"
+import type { BusMaster, Phy } from "./ports.ts"
+import type { RegisterFile } from "./registerFile.ts"
+import { QueueCounts } from "./statistics.ts"
+import * as Statistic from "./statistics.ts"
+import { TxWriteBack } from "./txWriteBack.ts"
+import * as Layout from "./layout.ts"
+
+// Imported names cost a load and a check at each use; the hot path has its own.
+const { FCS_BYTES, FRAME_MIN_BYTES, ETHERNET_HEADER_BYTES, TWO_TO_32, TAG_TX_BIT, TAG_QUEUE_SHIFT, POSTED_LIMIT } =
+  Layout
+const {
   DESCRIPTOR_WORDS,
   DMATXCTL,
   DMATXCTL_TE_BIT,
@@ -27,21 +43,9 @@ import {
   TXD_RS_BIT,
   TXPBSIZE,
   TXPBSIZE_SIZE_SHIFT
-} from "../registers.ts"
-import type { Bus } from "./bus.ts"
-import type { DeviceContext } from "./context.ts"
-import { DescriptorRings } from "./descriptorRings.ts"
-import type { InterruptBlock } from "./interrupts.ts"
-import { FCS_BYTES, padFrame } from "./mac.ts"
-import { FRAME_MIN_BYTES } from "./packetBuffer.ts"
-import { type BusMaster, type Phy, TAG_QUEUE_SHIFT, TAG_TX_BIT } from "./ports.ts"
-import { POSTED_LIMIT } from "./postedWrites.ts"
-import type { RegisterFile } from "./registerFile.ts"
-import { QueueCounts, SIZE_BIN_LAST, sizeBin, statisticOf } from "./statistics.ts"
-import { TxWriteBack } from "./txWriteBack.ts"
+} = Registers
+const { SIZE_BIN_LAST, sizeBin, statisticOf } = Statistic
 
-const TWO_TO_32 = 4294967296
-const ETHERNET_HEADER_BYTES = 14
 const REQUEST_STEP_BYTES = 256
 /** Read requests under way. */
 const READ_REQUESTS_MAX = 32
@@ -75,10 +79,10 @@ const TXDGPC = statisticOf("TXDGPC")
 const TXDGBC = statisticOf("TXDGBCL")
 
 export class TxEngine {
-  readonly rings: DescriptorRings
-  readonly writeBack: TxWriteBack
+  declare readonly rings: DescriptorRings
+  declare readonly writeBack: TxWriteBack
   /** Frames handed to the link. */
-  readonly counts: QueueCounts
+  declare readonly counts: QueueCounts
   /** Padded frames, and packets dropped, since the device was made. */
   padded = 0
   malformed = 0
@@ -95,18 +99,18 @@ export class TxEngine {
   private readBytes = 0
   private readDescriptors = 0
   private readonly times = new Float64Array(16)
-  private readonly bytePs: Float64Array
-  private readonly timeline: Timeline
-  private readonly memory: Memory
-  private readonly frames: FramePool
-  private readonly file: RegisterFile
-  private readonly bus: Bus
-  private readonly busMaster: BusMaster
-  private readonly phy: Phy
-  private readonly interrupts: InterruptBlock
-  private readonly totals: Float64Array
-  private readonly lane: Source
-  private readonly roomTimer: Source
+  declare private readonly bytePs: Float64Array
+  declare private readonly timeline: Timeline
+  declare private readonly memory: Memory
+  declare private readonly frames: FramePool
+  declare private readonly file: RegisterFile
+  declare private readonly bus: Bus
+  declare private readonly busMaster: BusMaster
+  declare private readonly phy: Phy
+  declare private readonly interrupts: InterruptBlock
+  declare private readonly totals: Float64Array
+  declare private readonly lane: Source
+  declare private readonly roomTimer: Source
 
   constructor(context: DeviceContext, rateBitsPerSecond: number) {
     this.timeline = context.timeline
@@ -128,7 +132,7 @@ export class TxEngine {
       () => this.interrupts.otherCause(EICR_PCI_BIT)
     )
     this.writeBack = new TxWriteBack(context, this.rings, () => this.resume())
-    this.lane = context.timeline.addLane("nic transmit data", (at) => this.arrived(at), READS_MAX)
+    this.lane = context.timeline.addLane("nic transmit data", this.arrived, READS_MAX)
     this.roomTimer = context.timeline.addTimer("nic transmit room", () => this.pump())
     this.counts = new QueueCounts(context.statistics, "QPTC", "QBTCL")
     context.statistics.beforeRead(() => this.settle())
@@ -142,18 +146,18 @@ export class TxEngine {
   }
 
   /** The tail moved, or the queue was switched on. */
-  kick(queue: number): void {
+  readonly kick = (queue: number): void => {
     this.refill(queue)
     this.pump()
   }
 
-  private refill(queue: number): void {
+  private readonly refill = (queue: number): void => {
     this.rings.fetch(queue)
     if (this.rings.cacheCount[queue]! > 0 && this.rings.isStopped[queue] === 0) this.ready |= 1 << queue
   }
 
   /** Reads packets, queue after queue, as far as the buffer and the bus take them. */
-  pump(): void {
+  readonly pump = (): void => {
     if (!this.isLinkUp || (this.file.peek(DMATXCTL) & DMATXCTL_TE_BIT) === 0) return
     while (this.ready !== 0 && this.mayRead()) {
       const queue = this.nextQueue()
@@ -167,7 +171,7 @@ export class TxEngine {
   }
 
   /** The ready queue that follows the one served last. */
-  private nextQueue(): number {
+  private readonly nextQueue = (): number => {
     const behind = this.ready & (-2 << this.lastQueue)
     const choice = behind !== 0 ? behind : this.ready
     const queue = 31 - Math.clz32(choice & -choice)
@@ -175,7 +179,7 @@ export class TxEngine {
     return queue
   }
 
-  private mayRead(): boolean {
+  private readonly mayRead = (): boolean => {
     if (this.readDescriptors + this.writeBack.posted.count >= POSTED_LIMIT) return false
     if (this.readCount === 0) return this.hasRoom()
     const requested = this.file.peek(DTXMXSZRQ) * REQUEST_STEP_BYTES
@@ -184,7 +188,7 @@ export class TxEngine {
   }
 
   /** True when the transmit buffer takes one more slot; else comes back when it will. */
-  private hasRoom(): boolean {
+  private readonly hasRoom = (): boolean => {
     const capacityBytes = (this.file.peek(TXPBSIZE(0)) >> TXPBSIZE_SIZE_SHIFT) * 1024
     let room = capacityBytes - this.readBytes - FRAME_SLOT_BYTES
     if (room < 0) {
@@ -202,7 +206,7 @@ export class TxEngine {
   }
 
   /** Reads the next packet of a queue; false when the chip does not hold all of it. */
-  private readPacket(queue: number): boolean {
+  private readonly readPacket = (queue: number): boolean => {
     const { rings } = this
     const held = rings.cacheCount[queue]!
     let count = 0
@@ -239,7 +243,7 @@ export class TxEngine {
     return this.readData(queue, at, count, length)
   }
 
-  private readData(queue: number, at: number, count: number, length: number): boolean {
+  private readonly readData = (queue: number, at: number, count: number, length: number): boolean => {
     const { reads, rings, times } = this
     const nowPs = this.timeline.clock[0]!
     times[ARRIVAL] = nowPs
@@ -274,7 +278,7 @@ export class TxEngine {
   }
 
   /** Reads one descriptor's buffer into the frame. */
-  private readBuffer(queue: number, frame: number, slot: number): boolean {
+  private readonly readBuffer = (queue: number, frame: number, slot: number): boolean => {
     const { rings, times } = this
     const at = slot * DESCRIPTOR_WORDS
     const command = rings.words[at + 2]!
@@ -295,7 +299,7 @@ export class TxEngine {
   }
 
   /** The last byte of a packet is on chip. */
-  private arrived(at: number): void {
+  private readonly arrived = (at: number): void => {
     const { reads } = this
     const queue = reads[at + READ_QUEUE]!
     const length = reads[at + READ_LENGTH]!
@@ -311,7 +315,7 @@ export class TxEngine {
     if (this.ready !== 0) this.pump()
   }
 
-  private transmit(frame: number, queue: number, lengthRead: number): void {
+  private readonly transmit = (frame: number, queue: number, lengthRead: number): void => {
     let length = lengthRead
     if (length < FRAME_MIN_BYTES && (this.file.peek(HLREG0) & HLREG0_TXPADEN_BIT) !== 0) {
       padFrame(this.memory, this.frames, frame)

@@ -7,7 +7,19 @@
  * has passed since the first of them was done, or at once without one.
  */
 import type { Source, Timeline } from "@vnic/sim/core"
-import {
+import * as Registers from "../registers.ts"
+import type { Bus } from "./bus.ts"
+import type { DeviceContext } from "./context.ts"
+import type { DescriptorRings } from "./descriptorRings.ts"
+import type { InterruptBlock } from "./interrupts.ts"
+import type { BusMaster } from "./ports.ts"
+import { PostedWrites } from "./postedWrites.ts"
+import type { RegisterFile } from "./registerFile.ts"
+import * as Layout from "./layout.ts"
+
+// Imported names cost a load and a check at each use; the hot path has its own.
+const { TWO_TO_32, TAG_TX_BIT, TAG_QUEUE_SHIFT, RECORD_QUEUE, RECORD_INDEX, RECORD_COUNT, RECORD_VOID } = Layout
+const {
   DESCRIPTOR_BYTES,
   DESCRIPTOR_WORDS,
   EICR_PCI_BIT,
@@ -17,16 +29,8 @@ import {
   TDWBAL_HEAD_WB_EN_BIT,
   TX_DESCRIPTORS_ON_CHIP,
   TXD_WB_DD_BIT
-} from "../registers.ts"
-import type { Bus } from "./bus.ts"
-import type { DeviceContext } from "./context.ts"
-import type { DescriptorRings } from "./descriptorRings.ts"
-import type { InterruptBlock } from "./interrupts.ts"
-import { type BusMaster, TAG_QUEUE_SHIFT, TAG_TX_BIT } from "./ports.ts"
-import { PostedWrites, RECORD_COUNT, RECORD_INDEX, RECORD_QUEUE, RECORD_VOID } from "./postedWrites.ts"
-import type { RegisterFile } from "./registerFile.ts"
+} = Registers
 
-const TWO_TO_32 = 4294967296
 const HEAD_BYTES = 4
 /** In place of a number of descriptors: a write of the head. */
 const HEAD_ONLY = 0
@@ -37,21 +41,21 @@ export class TxWriteBack {
   /** TXDCTL.WTHRESH of each queue. */
   readonly threshold = new Int32Array(QUEUE_COUNT)
   /** Write-backs on their way. */
-  readonly posted: PostedWrites
+  declare readonly posted: PostedWrites
   /** Descriptors that are done and not yet written back: first, and how many. */
   private readonly pendingFirst = new Int32Array(QUEUE_COUNT)
   private readonly pendingCount = new Int32Array(QUEUE_COUNT)
   private readonly isTimed = new Uint8Array(QUEUE_COUNT)
   private readonly doneWords = new Int32Array(BATCH_MAX * DESCRIPTOR_WORDS)
   private readonly times = new Float64Array(16)
-  private readonly timeline: Timeline
-  private readonly bus: Bus
-  private readonly busMaster: BusMaster
-  private readonly interrupts: InterruptBlock
-  private readonly file: RegisterFile
-  private readonly rings: DescriptorRings
-  private readonly flushLane: Source
-  private readonly onWritten: () => void
+  declare private readonly timeline: Timeline
+  declare private readonly bus: Bus
+  declare private readonly busMaster: BusMaster
+  declare private readonly interrupts: InterruptBlock
+  declare private readonly file: RegisterFile
+  declare private readonly rings: DescriptorRings
+  declare private readonly flushLane: Source
+  declare private readonly onWritten: () => void
 
   constructor(context: DeviceContext, rings: DescriptorRings, onWritten: () => void) {
     this.timeline = context.timeline
@@ -63,13 +67,11 @@ export class TxWriteBack {
     this.onWritten = onWritten
     this.flushLane = context.timeline.addLane("nic write-back flush", (queue) => this.timeOut(queue), QUEUE_COUNT)
     for (let index = 0; index < BATCH_MAX; index++) this.doneWords[index * DESCRIPTOR_WORDS + 3] = TXD_WB_DD_BIT
-    this.posted = new PostedWrites(context.timeline, "nic transmit write-back", context.postedOrder, (at) =>
-      this.written(at)
-    )
+    this.posted = new PostedWrites(context.timeline, "nic transmit write-back", context.postedOrder, this.written)
   }
 
   /** `count` descriptors from `first` on are done; bit n of the RS words says that the n-th asks for a report. */
-  done(queue: number, first: number, count: number, rsLow: number, rsHigh: number): void {
+  readonly done = (queue: number, first: number, count: number, rsLow: number, rsHigh: number): void => {
     const length = this.rings.length[queue]!
     if (length === 0) return
     this.rings.advanceHead(queue, (first + count - 1) % length)
@@ -111,7 +113,7 @@ export class TxWriteBack {
     else this.sendRange(queue, this.pendingFirst[queue]!, count)
   }
 
-  private sendAsked(queue: number, first: number, rsLow: number, rsHigh: number): void {
+  private readonly sendAsked = (queue: number, first: number, rsLow: number, rsHigh: number): void => {
     for (let rest = rsLow; rest !== 0; rest &= rest - 1) {
       this.sendRange(queue, first + 31 - Math.clz32(rest & -rest), 1)
     }
@@ -121,7 +123,7 @@ export class TxWriteBack {
   }
 
   /** Writes `count` descriptors from `first` on, in two parts when the ring ends between them. */
-  private sendRange(queue: number, first: number, count: number): void {
+  private readonly sendRange = (queue: number, first: number, count: number): void => {
     const length = this.rings.length[queue]!
     const start = first % length
     const upToEnd = length - start
@@ -139,7 +141,7 @@ export class TxWriteBack {
     this.send(queue, this.rings.head[queue]!, HEAD_ONLY)
   }
 
-  private send(queue: number, first: number, count: number): void {
+  private readonly send = (queue: number, first: number, count: number): void => {
     const { posted, times } = this
     const sizeBytes = count === HEAD_ONLY ? HEAD_BYTES : count * DESCRIPTOR_BYTES
     times[0] = 0
@@ -152,7 +154,7 @@ export class TxWriteBack {
     posted.send()
   }
 
-  private written(at: number): void {
+  private readonly written = (at: number): void => {
     const { posted, rings } = this
     posted.count--
     const queue = posted.records[at + RECORD_QUEUE]!
@@ -174,7 +176,7 @@ export class TxWriteBack {
     return (this.file.peek(TDWBAH(queue)) >>> 0) * TWO_TO_32 + (low >>> 0)
   }
 
-  private finish(queue: number, isMoved: boolean): void {
+  private readonly finish = (queue: number, isMoved: boolean): void => {
     if (isMoved) this.interrupts.cause(this.interrupts.txVector[queue]!)
     else {
       this.rings.isStopped[queue] = 1

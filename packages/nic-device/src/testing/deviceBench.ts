@@ -1,11 +1,13 @@
-import { type FramePool, type Memory, makeFramePool, makeMemory, makeTimeline, type Timeline } from "@vnic/sim/core"
 import {
-  type BusConstants,
-  LINK_UP_PS,
-  makeNicDevice,
-  type NicDevice,
-  PACKET_BUFFER_FRAMES_MAX
-} from "../core/index.ts"
+  FRAME_SLOT_BYTES,
+  type FramePool,
+  makeFramePool,
+  makeMemory,
+  makeTimeline,
+  type Memory,
+  type Timeline
+} from "@vnic/sim/core"
+import { type BusConstants, LINK_UP_PS, makeNicDevice, type NicDevice } from "../core/index.ts"
 import { type FlatBusMaster, flatBusMaster } from "./flatBusMaster.ts"
 import { type RecordingInterrupts, recordingInterrupts, type RecordingPhy, recordingPhy } from "./recordingPhy.ts"
 import { makeScriptedDriver, type ScriptedDriver } from "./scriptedDriver.ts"
@@ -22,8 +24,16 @@ export const BENCH_BUS: BusConstants = {
   dmaWriteLatency: 300_000
 }
 
-/** Frames that the pool of a device bench holds. */
-const POOL_FRAMES = PACKET_BUFFER_FRAMES_MAX + 4096
+/** What a bench may be built differently with. */
+export interface DeviceBenchOptions {
+  readonly hostSizeBytes?: number
+  readonly bus?: BusConstants
+  /** Frames alive at once. A device can hold up to PACKET_BUFFER_FRAMES_MAX of them, and as many again to send. */
+  readonly frameCount?: number
+}
+
+/** Storage outside the host's memory for whoever drives the bench. */
+const OUTSIDE_BYTES = 65536
 
 /** A device on flat memory with doubles all around it. */
 export interface DeviceBench {
@@ -42,10 +52,11 @@ export interface DeviceBench {
 }
 
 /** Builds a device, and a driver that has done nothing yet. */
-export function makeDeviceBench(hostSizeBytes = 1 << 24, bus: BusConstants = BENCH_BUS): DeviceBench {
+export function makeDeviceBench(settings: DeviceBenchOptions = {}): DeviceBench {
+  const { bus = BENCH_BUS, frameCount = 256, hostSizeBytes = 1 << 23 } = settings
   const timeline = makeTimeline()
-  const memory = makeMemory(hostSizeBytes, POOL_FRAMES * 2048 + 65536)
-  const frames = makeFramePool(memory, POOL_FRAMES)
+  const memory = makeMemory(hostSizeBytes, frameCount * FRAME_SLOT_BYTES + OUTSIDE_BYTES)
+  const frames = makeFramePool(memory, frameCount)
   const busMaster = flatBusMaster(memory, frames)
   const phy = recordingPhy(timeline, frames)
   const interrupts = recordingInterrupts(timeline)

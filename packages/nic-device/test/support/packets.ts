@@ -88,7 +88,17 @@ export const udpIpv4 = (source: Endpoint, destination: Endpoint): Array<number> 
 export function tcpIpv6(source: Endpoint, destination: Endpoint, isExtended = false): Array<number> {
   const extension = isExtended ? [TCP, 0, 1, 4, 0, 0, 0, 0] : []
   const body = [...extension, ...transport(source, destination, [])]
-  const header = [0x60, 0, 0, 0, ...word(body.length), isExtended ? 0 : TCP, 64, ...ipv6(source.ip), ...ipv6(destination.ip)]
+  const header = [
+    0x60,
+    0,
+    0,
+    0,
+    ...word(body.length),
+    isExtended ? 0 : TCP,
+    64,
+    ...ipv6(source.ip),
+    ...ipv6(destination.ip)
+  ]
   return ethernet(0x86dd, [...header, ...body])
 }
 

@@ -1,4 +1,4 @@
-import { type DeviceBench } from "@vnic/nic-device/testing"
+import type { DeviceBench } from "@vnic/nic-device/testing"
 
 /** A receive ring in a bench's memory, with buffers, driven by hand. */
 export interface RxRing {
@@ -26,10 +26,13 @@ export interface RingShape {
 const RING_BASE = 0x10000
 const RING_STRIDE = 0x10000
 const BUFFER_BASE = 0x400000
-const BUFFER_STRIDE = 0x4000
-const HEADER_OFFSET = 0x3000
+/** Buffers of a queue; more descriptors than these share them. */
+const BUFFERS = 64
+const BUFFER_STRIDE = 0x1000
+const HEADER_OFFSET = 0xc00
 
-const bufferOf = (queue: number, index: number): number => BUFFER_BASE + (queue * 32 + index) * BUFFER_STRIDE
+const bufferOf = (queue: number, index: number): number =>
+  BUFFER_BASE + (queue * BUFFERS + (index % BUFFERS)) * BUFFER_STRIDE
 
 /** Starts a receive ring, empty. */
 export function startRing(bench: DeviceBench, shape: RingShape = {}): RxRing {
@@ -47,11 +50,11 @@ export function startRing(bench: DeviceBench, shape: RingShape = {}): RxRing {
   })
   let posted = 0
   let taken = 0
-  let words = new Int32Array(4)
+  let words: Int32Array = new Int32Array(4)
   const post = (count: number): void => {
     for (let left = count; left > 0; left--) {
       const index = posted % descriptors
-      const buffer = bufferOf(queue, index % 32)
+      const buffer = bufferOf(queue, index)
       bench.driver.writeRxDescriptor(base, index, buffer, headerBytes > 0 ? buffer + HEADER_OFFSET : 0)
       posted++
     }
@@ -59,7 +62,7 @@ export function startRing(bench: DeviceBench, shape: RingShape = {}): RxRing {
   }
   const part = (index: number): Array<number> => {
     words = bench.driver.descriptor(base, index)
-    const buffer = bufferOf(queue, index % 32)
+    const buffer = bufferOf(queue, index)
     const inHeader = (words[0]! >>> 21) & 0x3ff
     const { bytes } = bench.memory
     return [

@@ -59,11 +59,14 @@ interface Lock {
   readonly askMask: number
   askHead: number
   askCount: number
-  held: number
+  /** The CPU that holds it, or NOBODY. */
+  holder: number
   /** [FREE_AT] when it was or will be let go, [HELD_SINCE], and sums over all grants. */
   readonly times: Float64Array
 }
 
+/** Holder of a lock that is free. */
+const NOBODY = -1
 const FREE_AT = 0
 const HELD_SINCE = 1
 const BUSY_SUM = 2
@@ -81,31 +84,31 @@ export interface LockCounts {
 }
 
 export class Cpus {
-  readonly count: number
+  declare readonly count: number
   /** Each CPU's own time; at least the world's clock while it runs. */
-  readonly localPs: Float64Array
+  declare readonly localPs: Float64Array
   /** ledger[cpu * ACCOUNT_COUNT + account]: picoseconds spent. */
-  readonly ledger: Float64Array
+  declare readonly ledger: Float64Array
   /** Closed busy intervals of each CPU, measured from waking to falling asleep: the ledger's oracle. */
-  private readonly busySums: Float64Array
-  private readonly awakeSince: Float64Array
-  private readonly awake: Uint8Array
-  private readonly resumeAt: Int32Array
-  private readonly callStack: Int32Array
-  private readonly callDepth: Int32Array
-  private readonly timers: Int32Array
+  declare private readonly busySums: Float64Array
+  declare private readonly awakeSince: Float64Array
+  declare private readonly awake: Uint8Array
+  declare private readonly resumeAt: Int32Array
+  declare private readonly callStack: Int32Array
+  declare private readonly callDepth: Int32Array
+  declare private readonly timers: Int32Array
   private readonly steps: Array<Step> = [() => fail("step 0 was run")]
   private readonly stepNames: Array<string> = ["parked"]
   private readonly locks: Array<Lock> = []
-  private readonly coreOf: Int32Array
-  private readonly busyThreads: Int32Array
-  private readonly slowdowns: Float64Array
-  private readonly isShared: boolean
-  private readonly acquirePs: number
-  private readonly handOffPs: number
-  private readonly handOffPerWaiterPs: number
+  declare private readonly coreOf: Int32Array
+  declare private readonly busyThreads: Int32Array
+  declare private readonly slowdowns: Float64Array
+  declare private readonly isShared: boolean
+  declare private readonly acquirePs: number
+  declare private readonly handOffPs: number
+  declare private readonly handOffPerWaiterPs: number
   private isAlone = false
-  private readonly timeline: Timeline
+  declare private readonly timeline: Timeline
 
   constructor(timeline: Timeline, options: CpusOptions) {
     const count = options.cpuCount
@@ -143,7 +146,10 @@ export class Cpus {
     return this.steps.length - 1
   }
 
-  /** Books `durationPs` of the CPU's time, longer when its core's other threads are busy. */
+  /**
+   * Books `durationPs`, a whole number, of the CPU's time; longer when its core's other threads are busy.
+   * MODEL: which of them are is asked when the step runs, which may be ahead of the world's clock.
+   */
   spend(cpu: number, account: Account, durationPs: number): void {
     if (this.isShared) {
       this.book(cpu, account, Math.floor(durationPs * this.slowdowns[this.busyThreads[this.coreOf[cpu]!]!]!))
@@ -159,11 +165,16 @@ export class Cpus {
 
   /** Enters a subroutine at `entry`; `leave` goes on at `then`. */
   call(cpu: number, entry: StepId, then: StepId): StepId {
+    this.enter(cpu, then)
+    return entry
+  }
+
+  /** The step that runs has become a subroutine's first: its `leave` goes on at `then`. */
+  enter(cpu: number, then: StepId): void {
     const depth = this.callDepth[cpu]!
     if (depth >= CALL_DEPTH_MAX) fail("a program's calls nest too deep")
     this.callStack[cpu * CALL_DEPTH_MAX + depth] = then
     this.callDepth[cpu] = depth + 1
-    return entry
   }
 
   /** Leaves the subroutine that was entered last. */
@@ -258,7 +269,7 @@ export class Cpus {
       askMask: slots - 1,
       askHead: 0,
       askCount: 0,
-      held: 0,
+      holder: NOBODY,
       times: new Float64Array(6)
     })
     return id
@@ -273,6 +284,7 @@ export class Cpus {
     }
     const localPs = this.localPs
     const askPs = localPs[cpu]!
+    if (lock.holder === cpu) fail("a CPU asked for a lock that it holds")
     this.resumeAt[cpu] = then
     const { askCpu, askMask, askTimes, askHead } = lock
     let index = askHead + lock.askCount
@@ -287,7 +299,7 @@ export class Cpus {
     askTimes[index & askMask] = askPs
     askCpu[index & askMask] = cpu
     lock.askCount++
-    if (index === askHead && lock.held === 0) this.scheduleGrant(lock)
+    if (index === askHead && lock.holder === NOBODY) this.scheduleGrant(lock)
     return PARKED
   }
 
@@ -313,10 +325,10 @@ export class Cpus {
 
   /** The lock changes hands at `atPs`; a hand-off to a CPU that waited costs more than an acquire. */
   private take(cpu: number, lock: Lock, atPs: number, waiters: number): void {
-    if (lock.held !== 0) fail("a lock that is held was granted")
+    if (lock.holder !== NOBODY) fail("a lock that is held was granted")
     const waitPs = atPs - this.localPs[cpu]!
     let costPs = this.acquirePs
-    lock.held = 1
+    lock.holder = cpu
     lock.times[GRANTS]! += 1
     if (waitPs > 0) {
       this.book(cpu, ACCOUNT_LOCK_WAIT, waitPs)
@@ -331,8 +343,8 @@ export class Cpus {
   /** Lets a lock go at the CPU's local time. */
   unlock(cpu: number, lockId: LockId): void {
     const lock = this.locks[lockId]!
-    if (lock.held === 0) fail("a lock that is free was let go")
-    lock.held = 0
+    if (lock.holder !== cpu) fail("a lock was let go by a CPU that does not hold it")
+    lock.holder = NOBODY
     const freePs = this.localPs[cpu]!
     lock.times[FREE_AT] = freePs
     lock.times[BUSY_SUM]! += freePs - lock.times[HELD_SINCE]!

@@ -16,15 +16,15 @@ const FRAME_SLOT_SHIFT = 11
 
 export class FramePool {
   /** Bytes in the slot's own storage. */
-  readonly headBytes: Int32Array
+  declare readonly headBytes: Int32Array
   /** Where the body starts in memory. */
-  readonly bodyOffset: Int32Array
+  declare readonly bodyOffset: Int32Array
   /** Bytes of the body; 0 when the head is the whole frame. */
-  readonly bodyBytes: Int32Array
-  private readonly base: number
-  private readonly freeSlots: Int32Array
-  private freeCount: number
-  private readonly memory: Memory
+  declare readonly bodyBytes: Int32Array
+  declare private readonly base: number
+  declare private readonly freeSlots: Int32Array
+  declare private freeCount: number
+  declare private readonly memory: Memory
 
   constructor(memory: Memory, capacity: number) {
     this.memory = memory

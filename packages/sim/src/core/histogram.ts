@@ -5,6 +5,8 @@
  */
 const SUB_BITS = 5
 const SUB_COUNT = 1 << SUB_BITS
+/** Below this a bucket is found with integer shifts alone. */
+const INT32_LIMIT = 2147483648
 /** Values up to 2^48 (281 s in picoseconds) have a bucket; larger ones are counted in the last. */
 const BUCKET_COUNT = (48 - SUB_BITS + 1) * SUB_COUNT
 
@@ -50,6 +52,11 @@ export const makeHistogram = (): Histogram => new Histogram()
 
 function bucketOf(value: number): number {
   if (value < 2 * SUB_COUNT) return value < 0 ? 0 : Math.floor(value)
+  if (value < INT32_LIMIT) {
+    const small = value | 0
+    const bits = 31 - SUB_BITS - Math.clz32(small)
+    return (bits << SUB_BITS) + (small >> bits)
+  }
   const high = Math.floor(value / 4294967296)
   const exponent = high > 0 ? 63 - Math.clz32(high) : 31 - Math.clz32(value >>> 0)
   const shift = exponent - SUB_BITS

@@ -17,11 +17,11 @@ export const MEMORY_BYTES_MAX = 0x7fff_f000
 const WORDWISE_BYTES_MAX = 96
 
 export class Memory {
-  readonly bytes: Uint8Array
+  declare readonly bytes: Uint8Array
   /** The same bytes as 32-bit words: word index = address / 4. */
-  readonly words: Int32Array
-  readonly hostSizeBytes: number
-  private nextOutside: number
+  declare readonly words: Int32Array
+  declare readonly hostSizeBytes: number
+  declare private nextOutside: number
 
   constructor(hostSizeBytes: number, outsideBytes: number) {
     const sizeBytes = hostSizeBytes + outsideBytes

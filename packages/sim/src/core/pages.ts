@@ -18,8 +18,8 @@ const NOT_A_HEAD = -1
 const ALLOCATED_BASE = 64
 
 export class PageAllocator {
-  readonly pageSizeBytes: number
-  readonly pageCount: number
+  declare readonly pageSizeBytes: number
+  declare readonly pageCount: number
   /** Pages that are allocated now. */
   pagesUsed = 0
   pagesUsedMax = 0
@@ -28,9 +28,9 @@ export class PageAllocator {
   failures = 0
   /** The allocation with this number (1 is the next one) fails, once; 0 means none. */
   failAt = 0
-  private readonly state: Int8Array
-  private readonly nextFree: Int32Array
-  private readonly previousFree: Int32Array
+  declare private readonly state: Int8Array
+  declare private readonly nextFree: Int32Array
+  declare private readonly previousFree: Int32Array
   private readonly freeHeads = new Int32Array(PAGE_ORDER_MAX + 1).fill(LIST_END)
 
   constructor(sizeBytes: number, pageSizeBytes: number) {

@@ -79,7 +79,7 @@ const SLICE_EVENTS = 32768
 
 /** A run cut into slices, so that whoever steps it can look up between them. */
 export class SlicedRun {
-  private readonly timeline: Timeline
+  declare private readonly timeline: Timeline
   private readonly endPs = new Float64Array(1)
   private sliceCount = 0
 

@@ -72,41 +72,41 @@ export const lapCountOf = (windowBytes: number, segmentBytes: number): number =>
 
 export class ClosedLoop implements FrameSource, LinkPeer {
   readonly kind = "closed-loop"
-  readonly endpoints: StreamEndpoints
-  readonly sender: StreamSender
-  readonly segmentBytes: number
+  declare readonly endpoints: StreamEndpoints
+  declare readonly sender: StreamSender
+  declare readonly segmentBytes: number
   /** Wire times of each segment's latest transmission; index: `lapOf`. */
-  readonly firstBitsPs: Float64Array
-  readonly lastBitsPs: Float64Array
-  private readonly lapShift: number
-  private readonly lapMask: number
-  private readonly lapCount: number
+  declare readonly firstBitsPs: Float64Array
+  declare readonly lastBitsPs: Float64Array
+  private declare readonly lapShift: number
+  private declare readonly lapMask: number
+  private declare readonly lapCount: number
   /** The stream's pattern begins here; even places payload on the pattern's word boundaries. */
-  private readonly salts: Int32Array
-  private readonly pattern: Pattern
+  private declare readonly salts: Int32Array
+  private declare readonly pattern: Pattern
   /** Checksum sum of a segment's payload, by its place in the pattern shifted by `sumShift`. */
-  private readonly sums: Int32Array
-  private readonly sumShift: number
-  private readonly timeline: Timeline
-  private readonly memory: Memory
-  private readonly frames: FramePool
-  private readonly link: Link
-  private readonly times: Float64Array
+  private declare readonly sums: Int32Array
+  private declare readonly sumShift: number
+  private declare readonly timeline: Timeline
+  private declare readonly memory: Memory
+  private declare readonly frames: FramePool
+  private declare readonly link: Link
+  private declare readonly times: Float64Array
   /** Streams that may send, in the order of their turns: a ring, each stream in it at most once. */
-  private readonly turns: Int32Array
-  private readonly isQueued: Uint8Array
-  private readonly turnMask: number
+  private declare readonly turns: Int32Array
+  private declare readonly isQueued: Uint8Array
+  private declare readonly turnMask: number
   private turnHead = 0
   private turnCount = 0
   /** Lap of the segment that was handed to the link last. */
   private lap = 0
-  private readonly starter: Source
-  private readonly timeouts: Source
+  private declare readonly starter: Source
+  private declare readonly timeouts: Source
   private isTimerSet = false
   private isStopped = false
   /** Streams in the order in which they start, and when. */
-  private readonly startOrder: Int32Array
-  private readonly startsPs: Float64Array
+  private declare readonly startOrder: Int32Array
+  private declare readonly startsPs: Float64Array
   private startCount = 0
 
   constructor(options: ClosedLoopOptions) {

@@ -34,27 +34,27 @@ export interface LinkOptions {
 
 export class Link {
   /** Toward the device, and away from it. */
-  readonly inbound: Medium
-  readonly outbound: Medium
+  declare readonly inbound: Medium
+  declare readonly outbound: Medium
   /** departPs[0]: when the last bit of the frame that the device handed over last has left. */
   readonly departPs = new Float64Array(1)
-  readonly rateBitsPerSecond: number
+  declare readonly rateBitsPerSecond: number
   /** Inbound frames that were shorter than 60 bytes. */
   framesPadded = 0
-  private source: FrameSource | undefined
-  private peer: LinkPeer | undefined
+  private declare source: FrameSource | undefined
+  private declare peer: LinkPeer | undefined
   private isIdle = true
   /** The one frame between source and device, while propagation is within the gap. */
   private incoming: Frame = FRAME_NONE
-  private readonly timeline: Timeline
-  private readonly memory: Memory
-  private readonly frames: FramePool
-  private readonly wire: Wire
-  private readonly propagationPs: Float64Array
-  private readonly isWithinGap: boolean
-  private readonly incomingTimer: Source
-  private readonly incomingLane: Source
-  private readonly outgoingLane: Source
+  private declare readonly timeline: Timeline
+  private declare readonly memory: Memory
+  private declare readonly frames: FramePool
+  private declare readonly wire: Wire
+  private declare readonly propagationPs: Float64Array
+  private declare readonly isWithinGap: boolean
+  private declare readonly incomingTimer: Source
+  private declare readonly incomingLane: Source
+  private declare readonly outgoingLane: Source
 
   constructor(options: LinkOptions) {
     const { timeline, frames, rateBitsPerSecond } = options

@@ -19,7 +19,7 @@ export class DeliveryMeter {
   readonly frames = new Tally()
   /** Nanoseconds from the first bit on the wire, or from the scheduled time of sending, to the sink. */
   readonly latencyNs: Histogram = makeHistogram()
-  readonly window: Window
+  declare readonly window: Window
 
   constructor(window: Window) {
     this.window = window

@@ -62,25 +62,25 @@ const BIT_PS = 2
 
 export class OpenLoop implements FrameSource, LinkPeer {
   readonly kind = "open-loop"
-  readonly endpoints: FlowEndpoints
-  readonly testFrames: OpenLoopFrames
+  declare readonly endpoints: FlowEndpoints
+  declare readonly testFrames: OpenLoopFrames
   /** Frames that were due, and those of them that found the backlog full. */
   framesScheduled = 0
   framesLostAtSender = 0
   /** Frames sent by the host, which nobody waits for. */
   framesReturned = 0
   /** Per record (frame number modulo their count): when the frame was due, and when its last bit passed. */
-  readonly schedulesPs: Float64Array
-  readonly lastBitsPs: Float64Array
-  readonly numbers: Int32Array
-  readonly lengths: Int32Array
-  readonly recordMask: number
+  declare readonly schedulesPs: Float64Array
+  declare readonly lastBitsPs: Float64Array
+  declare readonly numbers: Int32Array
+  declare readonly lengths: Int32Array
+  declare readonly recordMask: number
   private readonly next = new Float64Array(3)
-  private readonly isPoisson: boolean
-  private readonly isImix: boolean
-  private readonly fixedLengthBytes: number
-  private readonly arrivalPrng: Prng
-  private readonly sizePrng: Prng
+  private declare readonly isPoisson: boolean
+  private declare readonly isImix: boolean
+  private declare readonly fixedLengthBytes: number
+  private declare readonly arrivalPrng: Prng
+  private declare readonly sizePrng: Prng
   /** Frames that are due and wait for the wire: a ring of lengths and times. */
   private readonly backlogLengths = new Int32Array(SENDER_BACKLOG_FRAMES)
   private readonly backlogPs = new Float64Array(SENDER_BACKLOG_FRAMES)
@@ -91,13 +91,13 @@ export class OpenLoop implements FrameSource, LinkPeer {
   private record = 0
   private flow = 0
   private isRunning = false
-  private readonly timeline: Timeline
-  private readonly memory: Memory
-  private readonly frames: FramePool
-  private readonly link: Link
-  private readonly times: Float64Array
-  private readonly pattern: Pattern
-  private readonly pacer: Pacer
+  private declare readonly timeline: Timeline
+  private declare readonly memory: Memory
+  private declare readonly frames: FramePool
+  private declare readonly link: Link
+  private declare readonly times: Float64Array
+  private declare readonly pattern: Pattern
+  private declare readonly pacer: Pacer
 
   constructor(options: OpenLoopOptions) {
     const { timeline, link, frameBytes, rateBitsPerSecond } = options

@@ -23,8 +23,8 @@ const PRNG_STREAM_PATTERN = 0x7061_7474
 
 export class Pattern {
   /** Where the pattern starts in memory. */
-  readonly base: number
-  private readonly memory: Memory
+  declare readonly base: number
+  private declare readonly memory: Memory
 
   constructor(memory: Memory, seed: number) {
     this.memory = memory

@@ -116,7 +116,7 @@ function readFileHeader(view: DataView): FileHeader | { readonly problem: Captur
     problem: { reason, offset, record: 0, found, expected }
   })
   const size = view.byteLength
-  if (size < 4) return problem("TooShort", 0, `${size} bytes`, `a pcap file has ${FILE_HEADER_BYTES} bytes or more`)
+  if (size < 4) return problem("TooShort", 0, `${size} bytes`, `a pcap file of ${FILE_HEADER_BYTES} bytes or more`)
   const magic = view.getUint32(0, true)
   const swapped = view.getUint32(0, false)
   if (magic === MAGIC_PCAPNG) return problem("PcapNg", 0, "pcapng", "classic pcap; convert with editcap -F pcap")
@@ -128,7 +128,7 @@ function readFileHeader(view: DataView): FileHeader | { readonly problem: Captur
     return problem("NotPcap", 0, found, "classic pcap, which begins with a1b2c3d4 or a1b23c4d in either byte order")
   }
   if (size < FILE_HEADER_BYTES) {
-    return problem("TooShort", size, `${size} bytes`, `a pcap file has ${FILE_HEADER_BYTES} bytes or more`)
+    return problem("TooShort", size, `${size} bytes`, `a pcap file of ${FILE_HEADER_BYTES} bytes or more`)
   }
   const major = view.getUint16(4, isLittleEndian)
   if (major !== VERSION_MAJOR) return problem("Version", 4, `version ${major}`, `version ${VERSION_MAJOR}`)

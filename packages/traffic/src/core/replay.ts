@@ -66,42 +66,42 @@ export function replayOutsideBytes(capture: Capture): number {
 
 export class Replay implements FrameSource, LinkPeer {
   readonly kind = "replay"
-  readonly frameCount: number
+  declare readonly frameCount: number
   /** Captured bytes of each record in memory, padded to 60 where the frame is shorter. */
-  readonly storage: Int32Array
-  readonly keptBytes: Int32Array
+  declare readonly storage: Int32Array
+  declare readonly keptBytes: Int32Array
   /** Length on the wire without check sequence, padding included. */
-  readonly lengthBytes: Int32Array
+  declare readonly lengthBytes: Int32Array
   /** Where the bytes that were cut off begin in the pattern. */
-  readonly fillPositions: Int32Array
+  declare readonly fillPositions: Int32Array
   /** TCP or UDP payload of each frame, as its headers tell. */
-  readonly payloadBytes: Int32Array
+  declare readonly payloadBytes: Int32Array
   /** Per record: when it was due (its first bit at the line's rate), and its last bit's time. */
-  readonly schedulesPs: Float64Array
-  readonly lastBitsPs: Float64Array
+  declare readonly schedulesPs: Float64Array
+  declare readonly lastBitsPs: Float64Array
   /** The record sent next on the queue that this one was sent on, or RECORD_NONE. */
-  readonly nextOfQueue: Int32Array
+  declare readonly nextOfQueue: Int32Array
   /** Per queue: first and last record that were sent and not yet taken by the sink. */
-  readonly queueHeads: Int32Array
-  readonly queueTails: Int32Array
+  declare readonly queueHeads: Int32Array
+  declare readonly queueTails: Int32Array
   /** Frames that were shorter than 60 bytes. */
   framesPadded = 0
   /** Frames sent by the host, which nobody waits for. */
   framesReturned = 0
   /** From the start until the wire is free again, picoseconds: what a window must span to see all of it. */
-  readonly durationPs: number
-  private readonly isAtLineRate: boolean
+  declare readonly durationPs: number
+  private declare readonly isAtLineRate: boolean
   private nextRecord = 0
   private record = 0
   private isRunning = false
-  private readonly timeline: Timeline
-  private readonly memory: Memory
-  private readonly frames: FramePool
-  private readonly link: Link
-  private readonly wire: Wire
-  private readonly times: Float64Array
-  private readonly pattern: Pattern
-  private readonly pacer: Pacer
+  private declare readonly timeline: Timeline
+  private declare readonly memory: Memory
+  private declare readonly frames: FramePool
+  private declare readonly link: Link
+  private declare readonly wire: Wire
+  private declare readonly times: Float64Array
+  private declare readonly pattern: Pattern
+  private declare readonly pacer: Pacer
 
   constructor(options: ReplayOptions) {
     const { capture, link, memory, rateBitsPerSecond, timeline } = options

@@ -23,12 +23,12 @@ export interface ReplaySinkOptions {
 }
 
 export class ReplaySink extends Sink {
-  private readonly source: Replay
-  private readonly pattern: Pattern
-  private readonly isDelivered: Uint8Array
+  private declare readonly source: Replay
+  private declare readonly pattern: Pattern
+  private declare readonly isDelivered: Uint8Array
   /** Bytes of all delivered frames, each at its record's place. */
-  private readonly kept: Uint8Array | undefined
-  private readonly keptOffsets: Float64Array
+  private declare readonly kept: Uint8Array | undefined
+  private declare readonly keptOffsets: Float64Array
 
   constructor(options: ReplaySinkOptions) {
     super(options.memory, options.meter, "all")

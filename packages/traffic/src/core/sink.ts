@@ -26,9 +26,9 @@ export abstract class Sink {
   framesRepeated = 0
   /** nowPs[0]: when the frame that is delivered next reaches the sink; the caller sets it. */
   readonly nowPs = new Float64Array(1)
-  readonly meter: DeliveryMeter
-  protected readonly memory: Memory
-  protected readonly isChecked: boolean
+  declare readonly meter: DeliveryMeter
+  protected declare readonly memory: Memory
+  protected declare readonly isChecked: boolean
 
   constructor(memory: Memory, meter: DeliveryMeter, check: Check) {
     this.memory = memory

@@ -30,9 +30,9 @@ const LINE_BYTES = CHECK_LINE_BYTES
 export class StreamSink extends Sink {
   /** Payload accepted for the first time, of all streams. */
   readonly newBytes = new Float64Array(1)
-  private readonly source: ClosedLoop
-  private readonly pattern: Pattern
-  private readonly segmentBytes: number
+  private declare readonly source: ClosedLoop
+  private declare readonly pattern: Pattern
+  private declare readonly segmentBytes: number
   /** Where the next line to be checked begins in its payload. */
   private line = 0
 

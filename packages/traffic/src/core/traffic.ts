@@ -157,19 +157,19 @@ interface Parts {
 }
 
 export class Traffic {
-  readonly kind: TrafficSettings["kind"]
+  declare readonly kind: TrafficSettings["kind"]
   /** `transmit` and `departPs` of it are the device's way out. */
-  readonly link: Link
-  readonly window: Window
-  readonly meter: DeliveryMeter
-  readonly pattern: Pattern
-  readonly source: ClosedLoop | OpenLoop | Replay
+  declare readonly link: Link
+  declare readonly window: Window
+  declare readonly meter: DeliveryMeter
+  declare readonly pattern: Pattern
+  declare readonly source: ClosedLoop | OpenLoop | Replay
   /** Where the host's TCP receiver takes segments, in a closed loop. */
-  readonly streamSink: StreamSink | undefined
+  declare readonly streamSink: StreamSink | undefined
   /** Where the host takes whole frames, in an open loop or a replay. */
-  readonly frameSink: DatagramSink | ReplaySink | undefined
-  private readonly replaySink: ReplaySink | undefined
-  private readonly timeline: Timeline
+  declare readonly frameSink: DatagramSink | ReplaySink | undefined
+  private declare readonly replaySink: ReplaySink | undefined
+  private declare readonly timeline: Timeline
 
   constructor(options: TrafficOptions) {
     const { timeline, memory, frames, wire } = options

@@ -8,35 +8,31 @@
  * [Linux 3.4 drivers/net/ethernet/mellanox/mlx4/en_rx.c mlx4_en_complete_rx_desc]
  */
 import { FROM_DEVICE } from "@vnic/dma-api/core"
-import type { PhysAddr } from "@vnic/sim/core"
+import type { PhysAddr, StepId } from "@vnic/sim/core"
 import { ChunkCutter, NO_CHUNK, type Blocks } from "../blocks.ts"
 import type { DriverWorld } from "../ports.ts"
 import type { RxRing } from "../rxRing.ts"
 import { BODY_BUFFER_BYTES, HEAD_BUFFER_BYTES, type ReceiveContext, type ReceiveStrategy } from "../strategy.ts"
 
 export class MapPerPacket implements ReceiveStrategy {
-  readonly name: string
-  readonly take: number
-  readonly release: number
-  readonly fill: number
-  private readonly world: DriverWorld
-  private readonly context: ReceiveContext
-  private readonly blocks: Blocks
-  private readonly heads: Array<ChunkCutter>
-  private readonly bodies: Array<ChunkCutter>
+  declare readonly name: string
+  private declare readonly world: DriverWorld
+  private declare readonly context: ReceiveContext
+  private declare readonly blocks: Blocks
+  private declare readonly heads: Array<ChunkCutter>
+  private declare readonly bodies: Array<ChunkCutter>
   /** The pair of buffers that each CPU is mapping. */
-  private readonly newHead: Int32Array
-  private readonly newBody: Int32Array
-  private readonly newHeadBus: Float64Array
-  private readonly isPairReady: Uint8Array
-  private readonly pairHeadMapped: number
-  private readonly pairBodyMapped: number
-  private readonly pairGivenUp: number
-  private readonly makePair: number
-  private readonly takeReplaced: number
-  private readonly takeHeadUnmapped: number
-  private readonly takeDone: number
-  private readonly filled: number
+  private declare readonly newHead: Int32Array
+  private declare readonly newBody: Int32Array
+  private declare readonly newHeadBus: Float64Array
+  private declare readonly isPairReady: Uint8Array
+  private declare readonly pairHeadMapped: number
+  private declare readonly pairBodyMapped: number
+  private declare readonly pairGivenUp: number
+  private declare readonly takeReplaced: number
+  private declare readonly takeHeadUnmapped: number
+  private declare readonly takeDone: number
+  private declare readonly filled: number
 
   constructor(name: string, world: DriverWorld, context: ReceiveContext, blocks: Blocks, queueCount: number) {
     this.name = name
@@ -50,17 +46,30 @@ export class MapPerPacket implements ReceiveStrategy {
     this.newBody = new Int32Array(cpus.count)
     this.newHeadBus = new Float64Array(cpus.count)
     this.isPairReady = new Uint8Array(cpus.count)
-    this.makePair = cpus.define("pair", (cpu) => this.allocatePair(cpu))
     this.pairHeadMapped = cpus.define("pair: head mapped", (cpu) => this.mapBody(cpu))
     this.pairBodyMapped = cpus.define("pair: body mapped", (cpu) => this.pairMapped(cpu))
     this.pairGivenUp = cpus.define("pair: given up", (cpu) => this.noPair(cpu))
-    this.take = cpus.define("take", (cpu) => cpus.call(cpu, this.makePair, this.takeReplaced))
     this.takeReplaced = cpus.define("take: replaced", (cpu) => this.unmapHead(cpu))
     this.takeHeadUnmapped = cpus.define("take: head unmapped", (cpu) => this.unmapBody(cpu))
     this.takeDone = cpus.define("take: done", (cpu) => this.handOver(cpu))
-    this.release = cpus.define("release", (cpu) => this.putPieces(cpu))
-    this.fill = cpus.define("fill", (cpu) => cpus.call(cpu, this.makePair, this.filled))
     this.filled = cpus.define("fill: done", (cpu) => this.fillSlot(cpu))
+  }
+
+  take(cpu: number, then: StepId): StepId {
+    const { cpus } = this.world
+    cpus.enter(cpu, then)
+    return this.makePair(cpu, this.takeReplaced)
+  }
+
+  release(cpu: number, then: StepId): StepId {
+    this.blocks.put(this.context.headPhys[cpu]!)
+    this.blocks.put(this.context.bodyPhys[cpu]!)
+    return then
+  }
+
+  fill(cpu: number, then: StepId): StepId {
+    this.world.cpus.enter(cpu, then)
+    return this.makePair(cpu, this.filled)
   }
 
   private cut(cpu: number, cutter: ChunkCutter): PhysAddr {
@@ -73,16 +82,17 @@ export class MapPerPacket implements ReceiveStrategy {
   }
 
   /** Two chunks, then their maps: all or nothing. */
-  private allocatePair(cpu: number): number {
+  private makePair(cpu: number, then: StepId): StepId {
     const queue = this.context.rings[cpu]!.queue
     this.isPairReady[cpu] = 0
     const head = this.cut(cpu, this.heads[queue]!)
-    if (head === NO_CHUNK) return this.world.cpus.leave(cpu)
+    if (head === NO_CHUNK) return then
     const body = this.cut(cpu, this.bodies[queue]!)
     if (body === NO_CHUNK) {
       this.blocks.put(head)
-      return this.world.cpus.leave(cpu)
+      return then
     }
+    this.world.cpus.enter(cpu, then)
     this.newHead[cpu] = head
     this.newBody[cpu] = body
     return this.world.device.beginMapSingle(cpu, head, HEAD_BUFFER_BYTES, FROM_DEVICE, this.pairHeadMapped)
@@ -144,12 +154,6 @@ export class MapPerPacket implements ReceiveStrategy {
     ring.headBus[slot] = this.newHeadBus[cpu]!
     ring.bodyBus[slot] = this.world.device.mapped[cpu]!
     ring.fill(slot, this.newHead[cpu]!, this.newBody[cpu]!)
-  }
-
-  private putPieces(cpu: number): number {
-    this.blocks.put(this.context.headPhys[cpu]!)
-    this.blocks.put(this.context.bodyPhys[cpu]!)
-    return this.world.cpus.leave(cpu)
   }
 
   private fillSlot(cpu: number): number {

@@ -8,28 +8,25 @@
  * [Linux commit 4cce66cdd14a; 3.10 en_rx.c]
  */
 import { FROM_DEVICE } from "@vnic/dma-api/core"
-import type { PhysAddr } from "@vnic/sim/core"
+import type { PhysAddr, StepId } from "@vnic/sim/core"
 import { ChunkCutter, NO_CHUNK, type Blocks } from "../blocks.ts"
 import type { DriverWorld } from "../ports.ts"
 import type { RxRing } from "../rxRing.ts"
 import { BODY_BUFFER_BYTES, HEAD_BUFFER_BYTES, type ReceiveContext, type ReceiveStrategy } from "../strategy.ts"
 
 export class PageChunk implements ReceiveStrategy {
-  readonly name: string
-  readonly take: number
-  readonly release: number
-  readonly fill: number
-  private readonly world: DriverWorld
-  private readonly context: ReceiveContext
-  private readonly blocks: Blocks
-  private readonly heads: Array<ChunkCutter>
-  private readonly bodies: Array<ChunkCutter>
+  declare readonly name: string
+  private declare readonly world: DriverWorld
+  private declare readonly context: ReceiveContext
+  private declare readonly blocks: Blocks
+  private declare readonly heads: Array<ChunkCutter>
+  private declare readonly bodies: Array<ChunkCutter>
   /** The block that each CPU is mapping or unmapping. */
-  private readonly block: Int32Array
-  private readonly headBlockMapped: number
-  private readonly bodyBlockMapped: number
-  private readonly headBlockUnmapped: number
-  private readonly bodyBlockUnmapped: number
+  private declare readonly block: Int32Array
+  private declare readonly headBlockMapped: number
+  private declare readonly bodyBlockMapped: number
+  private declare readonly headBlockUnmapped: number
+  private declare readonly bodyBlockUnmapped: number
 
   constructor(name: string, world: DriverWorld, context: ReceiveContext, blocks: Blocks, queueCount: number) {
     this.name = name
@@ -40,16 +37,13 @@ export class PageChunk implements ReceiveStrategy {
     this.bodies = Array.from({ length: queueCount }, () => new ChunkCutter(blocks, BODY_BUFFER_BYTES))
     const { cpus } = world
     this.block = new Int32Array(cpus.count).fill(NO_CHUNK)
-    this.take = cpus.define("take", (cpu) => this.sync(cpu))
-    this.release = cpus.define("release", (cpu) => this.releaseHead(cpu))
     this.headBlockUnmapped = cpus.define("release: head block unmapped", (cpu) => this.releaseBody(cpu))
     this.bodyBlockUnmapped = cpus.define("release: body block unmapped", (cpu) => this.released(cpu))
-    this.fill = cpus.define("fill", (cpu) => this.needHead(cpu))
     this.headBlockMapped = cpus.define("fill: head block mapped", (cpu) => this.haveHead(cpu))
     this.bodyBlockMapped = cpus.define("fill: body block mapped", (cpu) => this.haveBody(cpu))
   }
 
-  private sync(cpu: number): number {
+  take(cpu: number, then: StepId): StepId {
     const { context, world } = this
     const ring = context.rings[cpu]!
     const slot = ring.nextToClean
@@ -60,10 +54,22 @@ export class PageChunk implements ReceiveStrategy {
     context.bodyPhys[cpu] = ring.bodyPhys[slot]!
     context.isTaken[cpu] = 1
     ring.filled[slot] = 0
-    return world.cpus.leave(cpu)
+    return then
   }
 
-  private releaseHead(cpu: number): number {
+  release(cpu: number, then: StepId): StepId {
+    const head = this.context.headPhys[cpu]!
+    const body = this.context.bodyPhys[cpu]!
+    if (this.heads[0]!.isLast(head) || this.bodies[0]!.isLast(body)) {
+      this.world.cpus.enter(cpu, then)
+      return this.releaseLast(cpu)
+    }
+    this.blocks.put(head)
+    this.blocks.put(body)
+    return then
+  }
+
+  private releaseLast(cpu: number): StepId {
     const phys = this.context.headPhys[cpu]!
     if (!this.heads[0]!.isLast(phys)) {
       this.blocks.put(phys)
@@ -100,6 +106,16 @@ export class PageChunk implements ReceiveStrategy {
     this.block[cpu] = NO_CHUNK
   }
 
+  fill(cpu: number, then: StepId): StepId {
+    const { queue } = this.context.rings[cpu]!
+    if (this.heads[queue]!.hasChunk && this.bodies[queue]!.hasChunk) {
+      this.cutBoth(cpu)
+      return then
+    }
+    this.world.cpus.enter(cpu, then)
+    return this.needHead(cpu)
+  }
+
   private needHead(cpu: number): number {
     const cutter = this.heads[this.context.rings[cpu]!.queue]!
     return cutter.hasChunk ? this.needBody(cpu) : this.mapBlock(cpu, this.headBlockMapped)
@@ -134,15 +150,20 @@ export class PageChunk implements ReceiveStrategy {
 
   private needBody(cpu: number): number {
     const cutter = this.bodies[this.context.rings[cpu]!.queue]!
-    return cutter.hasChunk ? this.cutBoth(cpu) : this.mapBlock(cpu, this.bodyBlockMapped)
+    return cutter.hasChunk ? this.filled(cpu) : this.mapBlock(cpu, this.bodyBlockMapped)
   }
 
   private haveBody(cpu: number): number {
     const cutter = this.bodies[this.context.rings[cpu]!.queue]!
-    return this.startBlock(cpu, cutter) ? this.cutBoth(cpu) : this.world.cpus.leave(cpu)
+    return this.startBlock(cpu, cutter) ? this.filled(cpu) : this.world.cpus.leave(cpu)
   }
 
-  private cutBoth(cpu: number): number {
+  private filled(cpu: number): StepId {
+    this.cutBoth(cpu)
+    return this.world.cpus.leave(cpu)
+  }
+
+  private cutBoth(cpu: number): void {
     const { blocks } = this
     const ring = this.context.rings[cpu]!
     const slot = ring.nextToUse
@@ -151,7 +172,6 @@ export class PageChunk implements ReceiveStrategy {
     ring.headBus[slot] = blocks.bus[blocks.indexOf(head)]! + (head % blocks.blockBytes)
     ring.bodyBus[slot] = blocks.bus[blocks.indexOf(body)]! + (body % blocks.blockBytes)
     ring.fill(slot, head, body)
-    return this.world.cpus.leave(cpu)
   }
 
   discard(cpu: number, ring: RxRing, slot: number): void {

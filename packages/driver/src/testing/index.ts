@@ -1,0 +1,5 @@
+export * from "./driverWorld.ts"
+export * from "./recordingStack.ts"
+export * from "./scriptedDevice.ts"
+export * from "./scriptedMemory.ts"
+export * from "./scriptedRegisters.ts"

@@ -1,0 +1,29 @@
+/** The world that a capture is replayed in when nothing but the capture is given. */
+import type { Setting } from "./Overrides.ts"
+import { parseScenario } from "./Scenario.ts"
+
+/**
+ * A capture comes through whole at any rate: one flow of it may be sent at line rate to one queue whose CPU keeps
+ * up with a tenth of that, so rings are as long as they can be, and what finds them empty waits in the packet
+ * buffer. Four such rings with each buffer mapped by itself take half of the window of 1 GiB.
+ */
+const NIC = { queues: 4, rx: { descriptors: 16384, dropEnable: false } }
+
+/** What is asked for on the command line, in its words. */
+export interface ReplayRequest {
+  readonly capture: string
+  readonly strategy: string | undefined
+  readonly rate: string | undefined
+}
+
+/** The default world with long rings, and a capture for traffic. */
+export const replayScenario = ({ capture, rate, strategy }: ReplayRequest) => {
+  const settings: Array<Setting> = []
+  if (rate !== undefined) settings.push({ flag: "--rate", text: `traffic.rate=${JSON.stringify(rate)}` })
+  if (strategy !== undefined) {
+    settings.push({ flag: "--strategy", text: `driver.strategy=${JSON.stringify(strategy)}` })
+    if (strategy === "direct") settings.push("iommu.kind=none", "dma.backend=direct")
+  }
+  const traffic = { kind: "replay", capture }
+  return parseScenario(JSON.stringify({ about: "Replay of a capture", nic: NIC, traffic }), "replay", settings)
+}

@@ -1,0 +1,131 @@
+/**
+ * A whole world under audit: every access of the device is put to DMA debug, and after the run everything that
+ * was taken must have been given back and every account must add up.
+ */
+import { Dma } from "@vnic/dma-api"
+import { Iommu } from "@vnic/iommu"
+import { NicDevice } from "@vnic/nic-device"
+import { Simulation, type SimulationCore } from "@vnic/sim"
+import { Traffic } from "@vnic/traffic"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import type { RunResult } from "../../src/Result.ts"
+import { runInWorld, type RunError, type RunOptions } from "../../src/Run.ts"
+import type { ResolvedScenario } from "../../src/Scenario.ts"
+import { simulationLayer, worldAbove } from "../../src/World.ts"
+
+export interface AuditOptions extends Partial<RunOptions> {
+  readonly seed: number
+  /** The page allocation with this number fails. */
+  readonly failAt?: number
+  /** Events between two looks at the run, where not as shipped. */
+  readonly sliceEvents?: number
+}
+
+export interface Audit {
+  readonly result: RunResult
+  /** Everything that is not as it must be; empty for a sound run. */
+  readonly complaints: ReadonlyArray<string>
+  /** Accesses of the device that were put to DMA debug. */
+  readonly accesses: number
+  /** Pages that were asked for from the beginning. */
+  readonly allocations: number
+}
+
+/** The world's pages that its IOMMU keeps for itself. */
+const pagesOfIommu = (scenario: ResolvedScenario, options: RunOptions): number =>
+  Effect.runSync(
+    Effect.map(Simulation, ({ core }) => core.pages.pagesUsed).pipe(
+      Effect.provide(
+        Iommu.layer(scenario.iommu).pipe(Layer.provideMerge(simulationLayer(scenario, options))) as Layer.Layer<
+          Simulation | Iommu
+        >
+      )
+    )
+  )
+
+/** Puts each access of the device to DMA debug, where the IOMMU's door is passed; counts them. */
+const watchAccesses = Effect.gen(function* () {
+  const { core: dma } = yield* Dma
+  const { iommu } = (yield* Iommu).core
+  const { clock } = (yield* Simulation).core.timeline
+  const counter = { accesses: 0 }
+  const translate = iommu.translate.bind(iommu)
+  iommu.translate = (device, busAddr, sizeBytes, access, tag) => {
+    counter.accesses++
+    dma.devices[0]!.accessed(busAddr, sizeBytes, 0, clock[0]!)
+    return translate(device, busAddr, sizeBytes, access, tag)
+  }
+  return counter
+})
+
+const sum = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((total, count) => total + count, 0)
+
+const complaintsAbout = Effect.fnUntraced(function* (scenario: ResolvedScenario, result: RunResult, pages: number) {
+  const { cpus, frames, pages: allocator } = (yield* Simulation).core
+  const traffic = (yield* Traffic).core
+  const found = yield* (yield* Dma).findings
+  const faults = yield* (yield* Iommu).faults
+  const pinned = yield* (yield* Iommu).pinned
+  const { rx } = (yield* NicDevice).core.counters()
+  const complaints: Array<string> = []
+  const expect = (what: string, is: number, must: number): void => {
+    if (is !== must) complaints.push(`${what}: ${is}, not ${must}`)
+  }
+  const { checks, frames: counted } = result
+  expect("frames offered", counted.offered, counted.delivered + sum(counted.dropped))
+  expect("corrupt frames", checks.corruptFrames, 0)
+  expect("leaked mappings", checks.leakedMappings, 0)
+  expect("faults", faults.count, 0)
+  expect("findings of DMA debug", found.length, 0)
+  for (const finding of found.slice(0, 3)) complaints.push(JSON.stringify(finding))
+  expect("frames still in the pool", frames.inUse, 0)
+  expect("frames in the device", rx.inFlight, 0)
+  expect("pages used", allocator.pagesUsed, pages)
+  if (scenario.iommu.kind !== "none") expect("pages pinned", pinned.now, 0)
+  if (!traffic.isDrained && scenario.traffic.kind !== "replay") complaints.push("the traffic has not come to rest")
+  for (let cpu = 0; cpu < cpus.count; cpu++) {
+    expect(`booked time of CPU ${cpu}`, cpus.bookedPs(cpu), cpus.busyPs(cpu))
+    if (cpus.isAwake(cpu)) complaints.push(`CPU ${cpu} is still awake`)
+  }
+  return complaints
+})
+
+/** Looks at the run after so many events, in place of the usual number. */
+const sliceBy = (core: SimulationCore, events: number): void => {
+  const { timeline } = core
+  const runUntil = timeline.runUntil.bind(timeline)
+  timeline.runUntil = (endPs, eventsMax) => {
+    if (eventsMax === Infinity) return runUntil(endPs, eventsMax)
+    const ran = runUntil(endPs, Math.min(events, eventsMax))
+    // Told as a full slice, so that the run goes on.
+    return ran === Math.min(events, eventsMax) ? eventsMax : 0
+  }
+}
+
+/** Runs a scenario under audit. */
+export const audited = (scenario: ResolvedScenario, options: AuditOptions): Promise<Exit.Exit<Audit, RunError>> => {
+  const runOptions: RunOptions = { payloadCheck: "all", ...options }
+  const pages = pagesOfIommu(scenario, runOptions)
+  const simulation = simulationLayer(scenario, runOptions).pipe(
+    Layer.tap((context) =>
+      Effect.sync(() => {
+        const { core } = Context.get(context, Simulation)
+        core.pages.failAt = options.failAt ?? 0
+        if (options.sliceEvents !== undefined) sliceBy(core, options.sliceEvents)
+      })
+    )
+  )
+  return Effect.runPromiseExit(
+    Effect.gen(function* () {
+      const counter = yield* watchAccesses
+      const result = yield* runInWorld(scenario, runOptions)
+      const complaints = yield* complaintsAbout(scenario, result, pages)
+      const { allocations } = (yield* Simulation).core.pages
+      return { result, complaints, accesses: counter.accesses, allocations }
+    }).pipe(Effect.provide(worldAbove(scenario, runOptions).pipe(Layer.provideMerge(simulation))))
+  )
+}

@@ -1,0 +1,160 @@
+/**
+ * Writes docs/sensitivity.md: every assumed constant of the profile at half and twice its value and at the
+ * ends of its range, the hypercall fitted again at each, and what follows. Takes some minutes; the page is a
+ * pure function of the code.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
+import {
+  fitHypercall,
+  outcomeOf,
+  parseScenario,
+  type Outcome,
+  type ResolvedScenario,
+  type RunResult,
+  runScenario,
+  variantsOf
+} from "@vnic/lab"
+import { findProfile, formatQuantity, timeQuantity } from "@vnic/sim"
+import * as Effect from "effect/Effect"
+import { code, table } from "./docs/page.ts"
+import { valueText } from "./docs/profiles.ts"
+import { ROOT } from "./lib/sources.ts"
+
+const PROFILE = "power7-pseries"
+const SCENARIO = "cascardo-2013"
+const TARGET_GBPS = 3
+const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+const NS = 1000
+const STACK_COSTS_NS = [500, 1000, 2500, 4000, 5000, 6000, 7000, 7500, 8000, 8500, 9000, 10_000, 12_000]
+const CHANGES = { low: "low end", half: "half", double: "double", high: "high end" } as const
+
+const profile = findProfile(PROFILE)!
+const { hypercall } = profile.constants
+const text = readFileSync(`${ROOT}packages/lab/scenarios/${SCENARIO}.yaml`, "utf8")
+
+/** The world of one run of the scenario, measured for other spans than its own. */
+const worldOf = (run: string, warmUp: string, duration: string): ResolvedScenario => {
+  const settings = [`measure.warmUp=${warmUp}`, `measure.duration=${duration}`]
+  const { runs } = Effect.runSync(parseScenario(text, `${SCENARIO}.yaml`, settings))
+  return runs.find(({ name }) => name === run)!.scenario
+}
+
+const mean = (values: ReadonlyArray<number>): number => values.reduce((sum, one) => sum + one, 0) / values.length
+const gbps = (value: number): string => value.toFixed(3)
+const percent = (share: number): string => `${Math.round(share * 100)} %`
+const time = (durationPs: number): string => formatQuantity(timeQuantity, durationPs)
+const runOf = (scenario: ResolvedScenario, seed: number, changes: object = {}): Promise<RunResult> =>
+  Effect.runPromise(runScenario(scenario, { seed, payloadCheck: "line", profileChanges: changes }))
+
+/** Ten seeds of the scenario as it is. */
+const headline = async (): Promise<string> => {
+  const rows: Array<ReadonlyArray<string>> = []
+  for (const run of ["direct", "map-per-packet", "page-chunk"]) {
+    const scenario = worldOf(run, "5 ms", "50 ms")
+    const results: Array<RunResult> = []
+    for (const seed of SEEDS) results.push(await runOf(scenario, seed))
+    const goodputs = results.map(({ goodputGbps }) => goodputGbps)
+    rows.push([
+      run,
+      gbps(mean(goodputs)),
+      `${gbps(Math.min(...goodputs))} to ${gbps(Math.max(...goodputs))}`,
+      percent(mean(results.map(({ cpu }) => cpu.utilization))),
+      mean(results.map(({ dma }) => dma.rx.mapsPerFrame)).toFixed(4),
+      mean(results.map(({ dma }) => dma.hypercallsPerFrame)).toFixed(3),
+      [...new Set(results.map(({ limit }) => limit.resource))].join(", ")
+    ])
+  }
+  const heads = ["Run", "Gb/s, mean of 10 seeds", "least to most", "CPU", "maps/frame", "hypercalls/frame", "limited by"]
+  return table(heads, rows, heads.slice(1, -1))
+}
+
+const variantRow = (outcome: Outcome, first: ReadonlyArray<string>): ReadonlyArray<string> => [
+  ...first,
+  gbps(outcome.unfittedGbps),
+  outcome.isConverged ? `${outcome.fittedHypercallPs / NS} ns` : "none",
+  percent(outcome.mapPerPacket.cpu.utilization),
+  gbps(outcome.pageChunk.goodputGbps),
+  percent(outcome.pageChunk.cpu.utilization),
+  outcome.pageChunk.limit.resource
+]
+
+const variants = async (): Promise<string> => {
+  const options = {
+    mapPerPacket: worldOf("map-per-packet", "3 ms", "10 ms"),
+    pageChunk: worldOf("page-chunk", "3 ms", "10 ms"),
+    targetGbps: TARGET_GBPS,
+    seed: 1,
+    startPs: hypercall.value
+  }
+  const rows: Array<ReadonlyArray<string>> = []
+  const add = async (first: ReadonlyArray<string>, changes: object): Promise<void> => {
+    rows.push(variantRow(await Effect.runPromise(outcomeOf(options, changes)), first))
+    console.error(rows.at(-1)!.join("  "))
+  }
+  await add(["as it is", "", ""], {})
+  for (const { change, constant, value } of variantsOf(profile, true)) {
+    const { unit } = profile.constants[constant]
+    await add([code(constant), CHANGES[change], valueText(value, unit)], { [constant]: value })
+  }
+  const heads = ["Constant", "Change", "Value", "Gb/s", "Hypercall", "CPU", "page-chunk Gb/s", "its CPU", "its limit"]
+  return table(heads, rows, heads.slice(2, -1))
+}
+
+const stackSweep = async (): Promise<string> => {
+  const scenario = worldOf("page-chunk", "10 ms", "20 ms")
+  const rows: Array<ReadonlyArray<string>> = []
+  for (const cost of STACK_COSTS_NS) {
+    const { cpu, goodputGbps, limit } = await runOf(scenario, 1, { stackFrame: cost * NS })
+    const cells = [time(cost * NS), gbps(goodputGbps), percent(cpu.utilization), limit.resource]
+    rows.push([...cells, percent(limit.busyShare)])
+    console.error(rows.at(-1)!.join("  "))
+  }
+  const heads = ["stackFrame", "page-chunk Gb/s", "CPU", "limited by", "its busy share"]
+  return table(heads, rows, ["stackFrame", "page-chunk Gb/s", "CPU", "its busy share"])
+}
+
+/** Ten seeds in long windows: what the profile's value was taken from. */
+const fit = async (): Promise<string> => {
+  const scenario = worldOf("map-per-packet", "5 ms", "50 ms")
+  const result = await Effect.runPromise(
+    fitHypercall({ scenario, targetGbps: TARGET_GBPS, seeds: SEEDS, startPs: 700 * NS })
+  )
+  return (
+    `Fitted from a start at 700 ns, ten seeds: ${result.hypercallPs / NS} ns, which gives ` +
+    `${gbps(result.goodputGbps)} Gb/s in the long run; the profile has ${hypercall.value / NS} ns.`
+  )
+}
+
+const pageText = async (): Promise<string> =>
+  `${[
+    "# How much the assumed constants matter",
+    "<!-- Generated by `node scripts/sensitivity.ts`. Do not edit. -->",
+    `The profile \`${PROFILE}\` has one fitted constant, the hypercall. It is fitted to one published figure:
+map-per-packet receives about 3 Gb/s on an 8-core POWER7 with 16 TCP streams (Linux commit 4cce66cdd14a). No
+published value exists for the constants tagged E in [the profile](reference/profiles.md); each is an assumption
+with a range. This page changes them one by one, fits the hypercall again, and shows what follows.`,
+    "## The scenario as it is",
+    await headline(),
+    `The streams send their windows together, bursts of 1 MiB some milliseconds apart, and a window of 50 ms holds
+some fraction of a burst more or less: that is the difference between 3 Gb/s and map-per-packet's mean above,
+and it is the same for all seeds. The fit therefore takes the rate of operations under the lock, which never
+rests: two maps and two unmaps a frame, so a quarter of that rate is the frame rate in the long run.`,
+    await fit(),
+    "## Each constant within its range",
+    `Each is halved and doubled, where its range allows, and put at both ends of the range. "Gb/s" is what
+map-per-packet delivers with the profile's hypercall; "Hypercall" is what it has to be for 3 Gb/s again; the CPU
+and page-chunk's figures are with that hypercall. page-chunk is not fitted: it fills the wire, at most 9.493 Gb/s
+of payload at an MTU of 1500, wherever in its range a constant lies. Seed 1, windows of 10 ms.`,
+    await variants(),
+    `What is done while the lock is held moves the fit, and nearly by as much as it grows: what a hand-off costs (most
+of all for each waiter), the search of the bitmap, the acquire. What is done outside of it moves nothing but CPU time,
+except that a dearer stack keeps one CPU more away from the lock at a time, and so makes its hand-offs cheaper.`,
+    "## Where page-chunk leaves the wire",
+    `The cost of the stack for a frame, other constants as they are. At 812,744 frames a second a CPU of eight has
+9.84 us for each; what the stack does not take of that goes to the driver, the copy of acknowledgements, interrupts and
+its share of the block's mapping. The range that the profile gives for the stack is 1 to 6 us.`,
+    await stackSweep()
+  ].join("\n\n")}\n`
+
+mkdirSync(`${ROOT}docs`, { recursive: true })
+writeFileSync(`${ROOT}docs/sensitivity.md`, await pageText())
