@@ -25,7 +25,7 @@ const SCENARIO = "cascardo-2013"
 const TARGET_GBPS = 3
 const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 const NS = 1000
-const STACK_COSTS_NS = [500, 1000, 2500, 4000, 5000, 6000, 7000, 7500, 8000, 8500, 9000, 10_000, 12_000]
+const STACK_COSTS_NS = [500, 1000, 2500, 4000, 5000, 6000, 7000, 8000, 8500, 9000, 9250, 9500, 9750, 10_000, 12_000]
 const CHANGES = { low: "low end", half: "half", double: "double", high: "high end" } as const
 
 const profile = findProfile(PROFILE)!
@@ -64,7 +64,15 @@ const headline = async (): Promise<string> => {
       [...new Set(results.map(({ limit }) => limit.resource))].join(", ")
     ])
   }
-  const heads = ["Run", "Gb/s, mean of 10 seeds", "least to most", "CPU", "maps/frame", "hypercalls/frame", "limited by"]
+  const heads = [
+    "Run",
+    "Gb/s, mean of 10 seeds",
+    "least to most",
+    "CPU",
+    "maps/frame",
+    "hypercalls/frame",
+    "limited by"
+  ]
   return table(heads, rows, heads.slice(1, -1))
 }
 

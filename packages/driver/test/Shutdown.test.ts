@@ -91,6 +91,23 @@ describe("a shutdown", () => {
     expect(slots).toEqual([5, 6, 7, 0, 1, 2, 3])
   })
 
+  it.each(STRATEGIES)("waits for polls that are under way: %s, stopped at every 2 us of them", (strategy) => {
+    for (let step = 0; step < 40; step++) {
+      const world = makeDriverWorld({ strategy, queues: 4, cpuCount: 4, rxDescriptors: 24, small: "map" })
+      const driver = world.start()
+      world.stack.answer = ({ bytes }) => bytes.subarray(0, 60)
+      for (let queue = 0; queue < 4; queue++) {
+        for (let number = 0; number < 20; number++) world.device.deliver(queue, frameOf(1514, number))
+      }
+      world.device.delay(step * 2_000_000)
+      driver.shutdown()
+      expect(world.leftovers()).toEqual(NOTHING_LEFT)
+      world.settle()
+      expect(world.stack.received).toHaveLength(80)
+      expect(world.leftovers()).toEqual(NOTHING_LEFT)
+    }
+  })
+
   it("masks the interrupts, and the device touches nothing afterwards", () => {
     const world = makeDriverWorld()
     const driver = world.start()

@@ -139,7 +139,7 @@ describe("shutdown with frames under way", () => {
       send(frameOf(60, 1), frameOf(600, 2), frameOf(100, 3))
       send(...[4, 5, 6, 7].map((number) => frameOf(number * 100, number)))
       world.device.send(0, sent)
-      // Reported, and not cleaned: the CPUs do not run any more.
+      // A report at the last moment: the driver may see it, or not any more.
       if (reported) world.device.report(0)
       driver.shutdown()
       expect(world.leftovers()).toEqual(NOTHING_LEFT)

@@ -59,7 +59,9 @@ console.log("million frames delivered     median    best   per CPU s")
 const rows = chosen.map((name) => {
   const rates = samples.get(name)!.map((sample) => sample.frames / sample.wallSeconds)
   const perCpu = samples.get(name)!.map((sample) => sample.frames / sample.cpuSeconds)
-  console.log(`${name.padEnd(26)} ${millions(median(rates))}${millions(Math.max(...rates))}${millions(Math.max(...perCpu))}`)
+  console.log(
+    `${name.padEnd(26)} ${millions(median(rates))}${millions(Math.max(...rates))}${millions(Math.max(...perCpu))}`
+  )
   return { name, framesPerSecond: Math.round(median(rates)) }
 })
 if (json !== undefined) {

@@ -59,7 +59,9 @@ const translationConflicts = ({ dma, driver, iommu }: ResolvedScenario): Readonl
     return [conflict("dma.backend", message, "iommu.kind")]
   }
   if (driver.strategy === "direct" && iommu.kind !== "none") {
-    const message = `direct works without an IOMMU, and iommu.kind is ${iommu.kind}; set iommu.kind: none and dma.backend: direct`
+    const message =
+      `direct works without an IOMMU, and iommu.kind is ${iommu.kind}; ` +
+      `set iommu.kind: none and dma.backend: direct`
     return [conflict("driver.strategy", message, "iommu.kind")]
   }
   return []

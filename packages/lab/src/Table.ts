@@ -26,14 +26,20 @@ const alignPoint = (text: string, integerColumns: number, columns: number): stri
   return (integers.padStart(integerColumns) + text.slice(integers.length)).padEnd(columns)
 }
 
-const row = (run: RunResult, nameColumns: number, linkGbps: number): string =>
+/** Widths of the columns that depend on what is in them. */
+interface Widths {
+  readonly name: number
+  readonly cpu: number
+}
+
+const row = (run: RunResult, widths: Widths, linkGbps: number): string =>
   [
-    cut(run.name, nameColumns).padEnd(nameColumns),
+    cut(run.name, widths.name).padEnd(widths.name),
     `${run.goodputGbps.toFixed(2)} Gb/s`.padStart(9),
     percent(run.wireGbps / linkGbps).padStart(4),
     alignPoint(perFrame(run.dma.rx.mapsPerFrame, 4), 5, 10),
     alignPoint(perFrame(run.dma.hypercallsPerFrame, 2), 6, 12),
-    percent(run.cpu.utilization).padStart(3),
+    percent(run.cpu.utilization).padStart(widths.cpu),
     cut(run.limit.resource, LIMIT_COLUMNS)
   ].join("  ")
 
@@ -58,13 +64,17 @@ const trafficInWords = ({ link, traffic }: Settings): string => {
 /** Heading, one line for each run, and what the checks found; no line is longer than 80 columns. */
 export const renderTable = (envelope: Envelope, next: string): string => {
   const { runs, settings } = envelope
-  const nameColumns = Math.min(NAME_COLUMNS, Math.max(8, ...runs.map(({ name }) => name.length)))
+  const widths = {
+    name: Math.min(NAME_COLUMNS, Math.max(8, ...runs.map(({ name }) => name.length))),
+    cpu: Math.max(3, ...runs.map(({ cpu }) => percent(cpu.utilization).length))
+  }
+  const heads = ["  goodput", "wire", "maps/frame", "hcalls/frame", "CPU".padStart(widths.cpu), "limited by"]
   const heading = runs.every(({ name, strategy }) => name === strategy) ? "strategy" : "run"
   const sum = (part: keyof RunResult["checks"]): number => runs.reduce((total, { checks }) => total + checks[part], 0)
   const lines = [
     [envelope.scenario, settings.profile, trafficInWords(settings), `seed ${envelope.seed}`].join("  "),
-    [heading.padEnd(nameColumns), "  goodput", "wire", "maps/frame", "hcalls/frame", "CPU", "limited by"].join("  "),
-    ...runs.map((run) => row(run, nameColumns, settings.link.rateBitsPerSecond / 1e9)),
+    [heading.padEnd(widths.name), ...heads].join("  "),
+    ...runs.map((run) => row(run, widths, settings.link.rateBitsPerSecond / 1e9)),
     `${sum("corruptFrames")} corrupt, ${sum("leakedMappings")} leaked, ${sum("faults")} faults.   Next: ${next}`
   ]
   return lines.map((line) => cut(line.trimEnd(), COLUMNS)).join("\n")

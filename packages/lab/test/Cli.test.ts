@@ -156,15 +156,39 @@ describe("bad input", { timeout: TIMEOUT_MS }, () => {
     expect((await vnic(["run"])).code).toBe(1)
   })
 
-  const fileHeader = (linkType: number): Array<number> => [
-    ...[0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, linkType, 0, 0, 0]
+  const fileHeader = (linkType: number) => [
+    0xd4,
+    0xc3,
+    0xb2,
+    0xa1,
+    2,
+    0,
+    4,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    4,
+    0,
+    linkType,
+    0,
+    0,
+    0
   ]
   const record = [...Array.from({ length: 8 }, () => 0), 60, 0, 0, 0, 60, 0, 0, 0]
   const captures: ReadonlyArray<readonly [content: string | Uint8Array, message: string]> = [
     ["", "byte 0: 0 bytes; expected a pcap file of 24 bytes or more"],
     [
       "not a capture",
-      "byte 0: magic number 6e6f7420; expected classic pcap, which begins with a1b2c3d4 or a1b23c4d in either byte order"
+      "byte 0: magic number 6e6f7420; expected classic pcap, " +
+        "which begins with a1b2c3d4 or a1b23c4d in either byte order"
     ],
     [
       Uint8Array.of(0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 0, 28),

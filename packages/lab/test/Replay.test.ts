@@ -41,7 +41,7 @@ const recordsOf = (file: Uint8Array): ReadonlyArray<Record> => {
   expect(view.getUint32(0, true)).toBe(0xa1b23c4d)
   expect(view.getUint32(20, true)).toBe(1)
   const records: Array<Record> = []
-  for (let at = 24; at < file.length; ) {
+  for (let at = 24; at < file.length;) {
     const keptBytes = view.getUint32(at + 8, true)
     records.push({
       stampNs: view.getUint32(at, true) * 1e9 + view.getUint32(at + 4, true),

@@ -171,7 +171,8 @@ describe("impossible combinations", () => {
   it.each([
     [
       "dma: { backend: direct }",
-      "dma.backend: direct hands physical addresses to a device behind an IOMMU (iommu.kind is tce); set dma.backend: iommu, or iommu.kind: none"
+      "dma.backend: direct hands physical addresses to a device behind an IOMMU (iommu.kind is tce); " +
+        "set dma.backend: iommu, or iommu.kind: none"
     ],
     [
       "iommu: { kind: none }",
@@ -179,7 +180,8 @@ describe("impossible combinations", () => {
     ],
     [
       "driver: { strategy: direct }",
-      "driver.strategy: direct works without an IOMMU, and iommu.kind is tce; set iommu.kind: none and dma.backend: direct"
+      "driver.strategy: direct works without an IOMMU, and iommu.kind is tce; " +
+        "set iommu.kind: none and dma.backend: direct"
     ],
     ["nic: { queues: 9 }", "nic.queues: 9 queues need a CPU each, and host.cpus is 8; at most 8"],
     ["host: { cpus: 64 }", "host.cpus: 64 is more than the 32 hardware threads of power7-pseries"],
@@ -214,7 +216,8 @@ describe("impossible combinations", () => {
 
   it("of memory with buffers and table", () => {
     expect(problems("host: { memory: 8 MiB }")[0]).toContain(
-      "8 MiB does not hold the buffers and rings of nic.queues, nic.rx.descriptors and nic.tx.descriptors and a translation table of 2 MiB; at least 14528 KiB"
+      "8 MiB does not hold the buffers and rings of nic.queues, nic.rx.descriptors and nic.tx.descriptors " +
+        "and a translation table of 2 MiB; at least 14528 KiB"
     )
     expect(problems("host: { memory: 14528 KiB }")).toEqual([])
   })

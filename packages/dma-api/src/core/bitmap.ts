@@ -49,7 +49,7 @@ export class BitmapAllocator {
    * The first entry of a free run of `pages` entries whose start is a multiple of `alignment` (a power of
    * two), now allocated; or IOVA_NONE. The device can address the first `reach` entries.
    */
-  allocate(pages: number, alignment: number, reach: number = this.pageCount): number {
+  readonly allocate = (pages: number, alignment: number, reach: number = this.pageCount): number => {
     this.wordsScanned = 0
     const isLarge = pages > SMALL_PAGES_MAX
     const low = isLarge ? this.halfPoint : 0
@@ -72,12 +72,12 @@ export class BitmapAllocator {
   }
 
   /** Would there be such a run among the first `reach` entries if nothing was allocated? */
-  canEverFit(pages: number, alignment: number, reach: number): boolean {
+  readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
     return this.reservedEnd * alignment + pages <= reach - 1
   }
 
   /** Gives `pages` entries from `entry` on back. */
-  free(entry: number, pages: number): void {
+  readonly free = (entry: number, pages: number): void => {
     const words = this.words
     const end = entry + pages
     if (entry < this.reservedEnd || end > this.pageCount) fail("an IOVA outside the window was freed")
@@ -95,11 +95,11 @@ export class BitmapAllocator {
   }
 
   /** Is this entry allocated or reserved? */
-  isUsed(entry: number): boolean {
+  readonly isUsed = (entry: number): boolean => {
     return (this.words[entry >> 5]! & (1 << (entry & 31))) !== 0
   }
 
-  private mark(entry: number, pages: number): void {
+  private readonly mark = (entry: number, pages: number): void => {
     const words = this.words
     const end = entry + pages
     let index = entry
@@ -111,7 +111,7 @@ export class BitmapAllocator {
   }
 
   /** First aligned free run in [from, to - 1), and within reach: the last entry of the range is left alone. */
-  private search(from: number, to: number, pages: number, alignment: number, reach: number): number {
+  private readonly search = (from: number, to: number, pages: number, alignment: number, reach: number): number => {
     const words = this.words
     const limit = (to < reach ? to : reach) - 1
     let start = (from + alignment - 1) & -alignment

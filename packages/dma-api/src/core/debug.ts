@@ -54,7 +54,7 @@ export class DmaDebug {
   }
 
   /** A number by which a device's mappings are tracked. */
-  addDevice(name: string): number {
+  readonly addDevice = (name: string): number => {
     assert(this.names.length < 1 << 15, "too many devices")
     this.names.push(name)
     return this.names.length - 1
@@ -70,7 +70,14 @@ export class DmaDebug {
     return this.mappings.liveCount
   }
 
-  mapped(device: number, cpu: number, busAddr: BusAddr, phys: PhysAddr, sizeBytes: number, tag: number): void {
+  readonly mapped = (
+    device: number,
+    cpu: number,
+    busAddr: BusAddr,
+    phys: PhysAddr,
+    sizeBytes: number,
+    tag: number
+  ): void => {
     this.mappings.add(device, cpu, busAddr, phys, sizeBytes, tag)
   }
 
@@ -81,13 +88,19 @@ export class DmaDebug {
    * MODEL: with several mappings at one address and none that fits in all, the kernel takes none of them;
    * here the one that fits best goes, so that the finding names what is wrong.
    */
-  unmapped(device: number, cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): boolean {
+  readonly unmapped = (device: number, cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): boolean => {
     return (
       this.mappings.take(device, busAddr, sizeBytes, tag) || this.unmappedBadly(device, cpu, busAddr, sizeBytes, tag)
     )
   }
 
-  private unmappedBadly(device: number, cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): false {
+  private readonly unmappedBadly = (
+    device: number,
+    cpu: number,
+    busAddr: BusAddr,
+    sizeBytes: number,
+    tag: number
+  ): false => {
     const { mappings } = this
     const atPs = this.clocks[cpu]!
     const entry = mappings.bestAt(device, busAddr, sizeBytes, tag)
@@ -107,7 +120,7 @@ export class DmaDebug {
   }
 
   /** The CPU syncs part of a mapping; it must lie inside one, with a direction that fits. */
-  synced(device: number, cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void {
+  readonly synced = (device: number, cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
     const entry = this.mappings.around(device, busAddr, sizeBytes, direction)
     if (entry !== MAPPING_NONE && this.mappings.allows(entry, direction)) return
     const kind = entry === MAPPING_NONE ? "syncOutsideMapping" : "syncWrongDirection"
@@ -115,18 +128,24 @@ export class DmaDebug {
   }
 
   /** True when a live mapping of the device holds the whole range. */
-  covers(device: number, busAddr: BusAddr, sizeBytes: number): boolean {
+  readonly covers = (device: number, busAddr: BusAddr, sizeBytes: number): boolean => {
     return this.mappings.around(device, busAddr, sizeBytes, 0) !== MAPPING_NONE
   }
 
   /** The device touched a range at `atPs`; it must lie inside a live mapping. */
-  accessed(device: number, busAddr: BusAddr, sizeBytes: number, direction: Direction, atPs: number): void {
+  readonly accessed = (
+    device: number,
+    busAddr: BusAddr,
+    sizeBytes: number,
+    direction: Direction,
+    atPs: number
+  ): void => {
     if (this.covers(device, busAddr, sizeBytes)) return
     this.find("accessOutsideMapping", device, CPU_NONE, busAddr, sizeBytes, direction, atPs, MAPPING_NONE)
   }
 
   /** Every mapping that is still live when its device goes is a leak; they stay listed. */
-  released(device: number): void {
+  readonly released = (device: number): void => {
     const { mappings } = this
     for (const entry of mappings.entries(device)) {
       const cpu = mappings.cpuOf(entry)
@@ -137,11 +156,11 @@ export class DmaDebug {
   }
 
   /** Live mappings of a device, or of all, by bus address. */
-  live(device?: number): ReadonlyArray<Mapping> {
+  readonly live = (device?: number): ReadonlyArray<Mapping> => {
     return this.mappings.entries(device).map((entry) => this.mappings.describe(entry, this.names))
   }
 
-  private find(
+  private readonly find = (
     kind: FindingKind,
     device: number,
     cpu: number,
@@ -150,7 +169,7 @@ export class DmaDebug {
     tag: number,
     atPs: number,
     entry: number
-  ): void {
+  ): void => {
     this.counts[kind]++
     if (this.findings.length >= FINDINGS_KEPT_MAX) return
     this.findings.push({

@@ -64,7 +64,7 @@ export class DirectDevice implements Device {
   }
 
   /** A subroutine that costs time: the CPU of a plain call, which may be idle, is busy for so long. */
-  private defineWork(name: string, durationPs: number): number {
+  private readonly defineWork = (name: string, durationPs: number): number => {
     const { host } = this
     return host.define(name, (cpu) => {
       host.spend(cpu, ACCOUNT_DMA_API, durationPs)
@@ -72,13 +72,13 @@ export class DirectDevice implements Device {
     })
   }
 
-  mapSingle(cpu: number, phys: PhysAddr, sizeBytes: number, direction: Direction): BusAddr {
+  readonly mapSingle = (cpu: number, phys: PhysAddr, sizeBytes: number, direction: Direction): BusAddr => {
     checkMap(sizeBytes, direction)
     this.host.runAlone(cpu, this.mapStep)
     return this.map(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction))
   }
 
-  private map(cpu: number, phys: PhysAddr, sizeBytes: number, tag: number): BusAddr {
+  private readonly map = (cpu: number, phys: PhysAddr, sizeBytes: number, tag: number): BusAddr => {
     if (phys + sizeBytes - 1 > this.dmaMask) return this.refuse(cpu, MAP_MASK_TOO_NARROW)
     this.failure[cpu] = MAP_OK
     this.mapped[cpu] = phys
@@ -87,24 +87,30 @@ export class DirectDevice implements Device {
     return phys
   }
 
-  private refuse(cpu: number, reason: number): BusAddr {
+  private readonly refuse = (cpu: number, reason: number): BusAddr => {
     this.failure[cpu] = reason
     this.mapped[cpu] = DMA_MAPPING_ERROR
     this.counters.failures[reason]! += 1
     return DMA_MAPPING_ERROR
   }
 
-  mapPage(cpu: number, page: PhysAddr, offsetBytes: number, sizeBytes: number, direction: Direction): BusAddr {
+  readonly mapPage = (
+    cpu: number,
+    page: PhysAddr,
+    offsetBytes: number,
+    sizeBytes: number,
+    direction: Direction
+  ): BusAddr => {
     return this.mapSingle(cpu, page + offsetBytes, sizeBytes, direction)
   }
 
-  unmapSingle(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void {
+  readonly unmapSingle = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
     this.host.runAlone(cpu, this.unmapStep)
     this.unmap(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction))
   }
 
   /** True when a mapping of this kind was undone. */
-  private unmap(cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): boolean {
+  private readonly unmap = (cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): boolean => {
     const debug = this.debug
     if (debug === undefined || debug.unmapped(this.debugId, cpu, busAddr, sizeBytes, tag)) {
       this.counters.live--
@@ -115,28 +121,40 @@ export class DirectDevice implements Device {
     return kindOfTag(debug.undoneTag) === kindOfTag(tag)
   }
 
-  beginMapSingle(cpu: number, phys: PhysAddr, sizeBytes: number, direction: Direction, then: number): number {
+  readonly beginMapSingle = (
+    cpu: number,
+    phys: PhysAddr,
+    sizeBytes: number,
+    direction: Direction,
+    then: number
+  ): number => {
     checkMap(sizeBytes, direction)
     this.host.spend(cpu, ACCOUNT_DMA_API, this.mapPs)
     this.map(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction))
     return then
   }
 
-  beginUnmapSingle(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction, then: number): number {
+  readonly beginUnmapSingle = (
+    cpu: number,
+    busAddr: BusAddr,
+    sizeBytes: number,
+    direction: Direction,
+    then: number
+  ): number => {
     this.host.spend(cpu, ACCOUNT_DMA_API, this.unmapPs)
     this.unmap(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction))
     return then
   }
 
-  syncSingleForCpu(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void {
+  readonly syncSingleForCpu = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
     this.debug?.synced(this.debugId, cpu, busAddr, sizeBytes, direction)
   }
 
-  syncSingleForDevice(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void {
+  readonly syncSingleForDevice = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
     this.debug?.synced(this.debugId, cpu, busAddr, sizeBytes, direction)
   }
 
-  allocCoherent(cpu: number, sizeBytes: number): Coherent | undefined {
+  readonly allocCoherent = (cpu: number, sizeBytes: number): Coherent | undefined => {
     checkMap(sizeBytes, BIDIRECTIONAL)
     const phys = allocateBlock(this.coherent, sizeBytes)
     if (phys < 0) {
@@ -152,21 +170,21 @@ export class DirectDevice implements Device {
     return { phys, busAddr, sizeBytes }
   }
 
-  freeCoherent(cpu: number, block: Coherent): void {
+  readonly freeCoherent = (cpu: number, block: Coherent): void => {
     const tag = tagOf(KIND_COHERENT, BIDIRECTIONAL)
     this.host.runAlone(cpu, this.unmapStep)
     if (this.unmap(cpu, block.busAddr, block.sizeBytes, tag)) freeBlock(this.coherent, block.phys)
   }
 
-  mappingError(busAddr: BusAddr): boolean {
+  readonly mappingError = (busAddr: BusAddr): boolean => {
     return isMappingError(busAddr)
   }
 
-  accessed(busAddr: BusAddr, sizeBytes: number, direction: Direction, atPs: number): void {
+  readonly accessed = (busAddr: BusAddr, sizeBytes: number, direction: Direction, atPs: number): void => {
     this.debug?.accessed(this.debugId, busAddr, sizeBytes, direction, atPs)
   }
 
-  release(): void {
+  readonly release = (): void => {
     if (this.isReleased) fail("a device was released twice")
     this.isReleased = true
     this.debug?.released(this.debugId)

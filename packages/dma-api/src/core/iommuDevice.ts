@@ -118,31 +118,43 @@ export class IommuDevice implements Device {
     this.unmapLocked = host.define("dma unmap, locked", (cpu) => this.removeAndFree(cpu))
   }
 
-  beginMapSingle(cpu: number, phys: PhysAddr, sizeBytes: number, direction: Direction, then: number): number {
+  readonly beginMapSingle = (
+    cpu: number,
+    phys: PhysAddr,
+    sizeBytes: number,
+    direction: Direction,
+    then: number
+  ): number => {
     checkMap(sizeBytes, direction)
     this.setMap(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction))
     return this.host.call(cpu, this.mapStep, then)
   }
 
-  private setMap(cpu: number, phys: PhysAddr, sizeBytes: number, tag: number): void {
+  private readonly setMap = (cpu: number, phys: PhysAddr, sizeBytes: number, tag: number): void => {
     this.phys[cpu] = phys
     this.sizes[cpu] = sizeBytes
     this.tags[cpu] = tag
   }
 
-  beginUnmapSingle(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction, then: number): number {
+  readonly beginUnmapSingle = (
+    cpu: number,
+    busAddr: BusAddr,
+    sizeBytes: number,
+    direction: Direction,
+    then: number
+  ): number => {
     this.setUnmap(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction))
     return this.host.call(cpu, this.unmapStep, then)
   }
 
-  private setUnmap(cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): void {
+  private readonly setUnmap = (cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): void => {
     this.bus[cpu] = busAddr
     this.sizes[cpu] = sizeBytes
     this.tags[cpu] = tag
   }
 
   /** IOMMU pages of the CPU's buffer at this address: those that it touches, of coherent memory its whole pages. */
-  private pagesAt(cpu: number, address: number): number {
+  private readonly pagesAt = (cpu: number, address: number): number => {
     const sizeBytes = this.sizes[cpu]!
     const isCoherent = kindOfTag(this.tags[cpu]!) === KIND_COHERENT
     const mappedBytes = isCoherent ? wholePagesBytes(this.coherent, sizeBytes) : sizeBytes
@@ -153,7 +165,7 @@ export class IommuDevice implements Device {
    * What the range's first entry must be a multiple of: whole system pages are aligned to the system page, as
    * the kernel aligns them, coherent memory to the power of two that holds it, others to nothing.
    */
-  private alignmentAt(cpu: number, phys: PhysAddr): number {
+  private readonly alignmentAt = (cpu: number, phys: PhysAddr): number => {
     const sizeBytes = this.sizes[cpu]!
     const pageBytes = this.systemPageBytes
     if (kindOfTag(this.tags[cpu]!) === KIND_COHERENT) return this.entriesOf(blockBytes(this.coherent, sizeBytes))
@@ -161,12 +173,12 @@ export class IommuDevice implements Device {
     return this.entriesOf(pageBytes)
   }
 
-  private entriesOf(powerOfTwo: number): number {
+  private readonly entriesOf = (powerOfTwo: number): number => {
     return powerOfTwo >> this.pageShift || 1
   }
 
   /** Critical section of a map. */
-  private allocateAndInsert(cpu: number): number {
+  private readonly allocateAndInsert = (cpu: number): number => {
     const { allocator, lock, table } = this.space
     const phys = this.phys[cpu]!
     const pages = this.pagesAt(cpu, phys)
@@ -190,7 +202,7 @@ export class IommuDevice implements Device {
     return this.mapDone(cpu)
   }
 
-  private mapDone(cpu: number): number {
+  private readonly mapDone = (cpu: number): number => {
     const busAddr = this.bus[cpu]!
     const tag = this.tags[cpu]!
     this.failure[cpu] = MAP_OK
@@ -202,24 +214,24 @@ export class IommuDevice implements Device {
   }
 
   /** The table refused the entries: their range goes back. */
-  private giveUp(cpu: number): number {
+  private readonly giveUp = (cpu: number): number => {
     this.freeRange(cpu)
     return this.refuse(cpu, MAP_TABLE_REFUSED)
   }
 
-  private refuse(cpu: number, reason: number): number {
+  private readonly refuse = (cpu: number, reason: number): number => {
     this.host.unlock(cpu, this.space.lock)
     this.noteFailure(cpu, reason)
     return this.host.leave(cpu)
   }
 
-  private noteFailure(cpu: number, reason: number): void {
+  private readonly noteFailure = (cpu: number, reason: number): void => {
     this.failure[cpu] = reason
     this.mapped[cpu] = DMA_MAPPING_ERROR
     this.counters.failures[reason]! += 1
   }
 
-  private unmapBeforeLock(cpu: number): number {
+  private readonly unmapBeforeLock = (cpu: number): number => {
     const debug = this.debug
     if (debug !== undefined && !debug.unmapped(this.debugId, cpu, this.bus[cpu]!, this.sizes[cpu]!, this.tags[cpu]!)) {
       // What was wrong is a finding; what is undone is what was done, if anything.
@@ -238,7 +250,7 @@ export class IommuDevice implements Device {
   }
 
   /** Critical section of an unmap. */
-  private removeAndFree(cpu: number): number {
+  private readonly removeAndFree = (cpu: number): number => {
     const { lock, table } = this.space
     if (this.isUnmapLockedAcross) table.remove(cpu, this.firstPages[cpu]!, this.pageCounts[cpu]!)
     this.freeRange(cpu)
@@ -246,41 +258,47 @@ export class IommuDevice implements Device {
     return this.host.leave(cpu)
   }
 
-  private freeRange(cpu: number): void {
+  private readonly freeRange = (cpu: number): void => {
     const { allocator } = this.space
     allocator.free(this.firstPages[cpu]!, this.pageCounts[cpu]!)
     this.host.spend(cpu, ACCOUNT_IOVA, this.costs.bitmapWordPs * allocator.wordsScanned)
   }
 
-  mapSingle(cpu: number, phys: PhysAddr, sizeBytes: number, direction: Direction): BusAddr {
+  readonly mapSingle = (cpu: number, phys: PhysAddr, sizeBytes: number, direction: Direction): BusAddr => {
     checkMap(sizeBytes, direction)
     return this.mapNow(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction))
   }
 
-  private mapNow(cpu: number, phys: PhysAddr, sizeBytes: number, tag: number): BusAddr {
+  private readonly mapNow = (cpu: number, phys: PhysAddr, sizeBytes: number, tag: number): BusAddr => {
     this.setMap(cpu, phys, sizeBytes, tag)
     this.host.runAlone(cpu, this.mapStep)
     return this.mapped[cpu]!
   }
 
-  mapPage(cpu: number, page: PhysAddr, offsetBytes: number, sizeBytes: number, direction: Direction): BusAddr {
+  readonly mapPage = (
+    cpu: number,
+    page: PhysAddr,
+    offsetBytes: number,
+    sizeBytes: number,
+    direction: Direction
+  ): BusAddr => {
     return this.mapSingle(cpu, page + offsetBytes, sizeBytes, direction)
   }
 
-  unmapSingle(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void {
+  readonly unmapSingle = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
     this.setUnmap(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction))
     this.host.runAlone(cpu, this.unmapStep)
   }
 
-  syncSingleForCpu(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void {
+  readonly syncSingleForCpu = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
     this.debug?.synced(this.debugId, cpu, busAddr, sizeBytes, direction)
   }
 
-  syncSingleForDevice(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void {
+  readonly syncSingleForDevice = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
     this.debug?.synced(this.debugId, cpu, busAddr, sizeBytes, direction)
   }
 
-  allocCoherent(cpu: number, sizeBytes: number): Coherent | undefined {
+  readonly allocCoherent = (cpu: number, sizeBytes: number): Coherent | undefined => {
     checkMap(sizeBytes, BIDIRECTIONAL)
     const phys = allocateBlock(this.coherent, sizeBytes)
     if (phys < 0) {
@@ -295,22 +313,22 @@ export class IommuDevice implements Device {
     return { phys, busAddr, sizeBytes }
   }
 
-  freeCoherent(cpu: number, block: Coherent): void {
+  readonly freeCoherent = (cpu: number, block: Coherent): void => {
     this.setUnmap(cpu, block.busAddr, block.sizeBytes, tagOf(KIND_COHERENT, BIDIRECTIONAL))
     this.host.runAlone(cpu, this.unmapStep)
     const isUndone = this.sizes[cpu]! > 0 && kindOfTag(this.tags[cpu]!) === KIND_COHERENT
     if (isUndone) freeBlock(this.coherent, block.phys)
   }
 
-  mappingError(busAddr: BusAddr): boolean {
+  readonly mappingError = (busAddr: BusAddr): boolean => {
     return isMappingError(busAddr)
   }
 
-  accessed(busAddr: BusAddr, sizeBytes: number, direction: Direction, atPs: number): void {
+  readonly accessed = (busAddr: BusAddr, sizeBytes: number, direction: Direction, atPs: number): void => {
     this.debug?.accessed(this.debugId, busAddr, sizeBytes, direction, atPs)
   }
 
-  release(): void {
+  readonly release = (): void => {
     if (this.isReleased) fail("a device was released twice")
     this.isReleased = true
     this.debug?.released(this.debugId)

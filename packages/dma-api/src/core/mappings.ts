@@ -71,7 +71,14 @@ export class MappingTable {
 
   // The two hot ones, flat on purpose: each call that the engine does not inline costs as much as their work.
 
-  add(device: number, cpu: number, busAddr: BusAddr, phys: PhysAddr, sizeBytes: number, tag: number): void {
+  readonly add = (
+    device: number,
+    cpu: number,
+    busAddr: BusAddr,
+    phys: PhysAddr,
+    sizeBytes: number,
+    tag: number
+  ): void => {
     const size = classOf(sizeBytes)
     const bucket = bucketOf(device, (busAddr | 0) >>> size, size)
     const recycled = this.freeHead
@@ -91,7 +98,7 @@ export class MappingTable {
   }
 
   /** Takes out a mapping that is just so; false when there is none. */
-  take(device: number, busAddr: BusAddr, sizeBytes: number, tag: number): boolean {
+  readonly take = (device: number, busAddr: BusAddr, sizeBytes: number, tag: number): boolean => {
     const { buckets, doubles, ints } = this
     const size = classOf(sizeBytes)
     const bucket = bucketOf(device, (busAddr | 0) >>> size, size)
@@ -112,7 +119,7 @@ export class MappingTable {
    * Of the mappings that start at this address the one that fits best: in size, then direction, then kind;
    * among those that fit equally well the smallest.
    */
-  bestAt(device: number, busAddr: BusAddr, sizeBytes: number, tag: number): number {
+  readonly bestAt = (device: number, busAddr: BusAddr, sizeBytes: number, tag: number): number => {
     let best = MAPPING_NONE
     let bestFit = -1
     for (let size = CLASS_MIN; size < CLASS_COUNT; size++) {
@@ -129,14 +136,14 @@ export class MappingTable {
     return best
   }
 
-  private fitOf(entry: number, sizeBytes: number, tag: number): number {
+  private readonly fitOf = (entry: number, sizeBytes: number, tag: number): number => {
     const difference = this.tagOf(entry) ^ tag
     const isSize = this.sizeBytesOf(entry) === sizeBytes
     return (isSize ? 4 : 0) + ((difference & 3) === 0 ? 2 : 0) + (difference >> 2 === 0 ? 1 : 0)
   }
 
   /** Takes this one out. */
-  remove(entry: number): void {
+  readonly remove = (entry: number): void => {
     const size = classOf(this.sizeBytesOf(entry))
     const bucket = bucketOf(this.deviceOf(entry), granuleOf(this.busAddrOf(entry), size), size)
     let before = MAPPING_NONE
@@ -149,7 +156,7 @@ export class MappingTable {
   }
 
   /** A mapping that holds the whole range, one that fits the direction if there is one; or MAPPING_NONE. */
-  around(device: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): number {
+  readonly around = (device: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): number => {
     let found = MAPPING_NONE
     for (let classes = this.classesSeen; classes !== 0; classes &= classes - 1) {
       const size = 31 - Math.clz32(classes & -classes)
@@ -166,13 +173,13 @@ export class MappingTable {
     return found
   }
 
-  private firstAround(
+  private readonly firstAround = (
     first: number,
     device: number,
     busAddr: BusAddr,
     sizeBytes: number,
     direction: Direction
-  ): number {
+  ): number => {
     const { doubles, ints } = this
     let found = MAPPING_NONE
     for (let entry = first; entry !== MAPPING_NONE; entry = ints[(entry << SHIFT) + NEXT]!) {
@@ -187,13 +194,13 @@ export class MappingTable {
   }
 
   /** A bidirectional mapping (0) allows every direction, another one its own. */
-  allows(entry: number, direction: Direction): boolean {
+  readonly allows = (entry: number, direction: Direction): boolean => {
     const mapped = this.tagOf(entry) & 3
     return mapped === 0 || mapped === direction
   }
 
   /** Mappings of a device, or of all, by bus address. */
-  entries(device?: number): Array<number> {
+  readonly entries = (device?: number): Array<number> => {
     const entries: Array<number> = []
     for (const first of this.buckets) {
       for (let entry = first; entry !== MAPPING_NONE; entry = this.ints[(entry << SHIFT) + NEXT]!) {
@@ -206,7 +213,7 @@ export class MappingTable {
   }
 
   /** The mapping as data; `names` are those of the devices. */
-  describe(entry: number, names: ReadonlyArray<string>): Mapping {
+  readonly describe = (entry: number, names: ReadonlyArray<string>): Mapping => {
     const tag = this.tagOf(entry)
     return {
       device: names[this.deviceOf(entry)]!,
@@ -220,27 +227,27 @@ export class MappingTable {
     }
   }
 
-  busAddrOf(entry: number): BusAddr {
+  readonly busAddrOf = (entry: number): BusAddr => {
     return this.doubles[(entry << SHIFT) + BUS]!
   }
 
-  sizeBytesOf(entry: number): number {
+  readonly sizeBytesOf = (entry: number): number => {
     return this.ints[(entry << SHIFT) + SIZE]!
   }
 
-  tagOf(entry: number): number {
+  readonly tagOf = (entry: number): number => {
     return this.ints[(entry << SHIFT) + OWNER]! & 15
   }
 
-  cpuOf(entry: number): number {
+  readonly cpuOf = (entry: number): number => {
     return (this.ints[(entry << SHIFT) + OWNER]! >> 4) & 0xfff
   }
 
-  private deviceOf(entry: number): number {
+  private readonly deviceOf = (entry: number): number => {
     return this.ints[(entry << SHIFT) + OWNER]! >> 16
   }
 
-  private unlink(entry: number, before: number, bucket: number): void {
+  private readonly unlink = (entry: number, before: number, bucket: number): void => {
     const ints = this.ints
     const next = ints[(entry << SHIFT) + NEXT]!
     if (before === MAPPING_NONE) this.buckets[bucket] = next
@@ -250,12 +257,12 @@ export class MappingTable {
     this.liveCount--
   }
 
-  private newEntry(): number {
+  private readonly newEntry = (): number => {
     if (this.used << SHIFT === this.ints.length) this.grow()
     return this.used++
   }
 
-  private grow(): void {
+  private readonly grow = (): void => {
     if (this.used >= ENTRIES_MAX) fail("more live mappings than DMA debug can track")
     const ints = new Int32Array(this.ints.length * 2)
     const doubles = new Float64Array(this.doubles.length * 2)

@@ -17,10 +17,10 @@ export class Blocks {
   declare readonly users: Int32Array
   /** bus[block]: where the whole block is mapped, for strategies that map it whole. */
   declare readonly bus: Float64Array
-  private declare readonly order: number
-  private declare readonly pages: PageAllocator
-  private declare readonly cpus: Cpus
-  private declare readonly allocationPs: number
+  declare private readonly order: number
+  declare private readonly pages: PageAllocator
+  declare private readonly cpus: Cpus
+  declare private readonly allocationPs: number
 
   constructor(cpus: Cpus, pages: PageAllocator, allocationPs: number) {
     this.cpus = cpus
@@ -33,12 +33,12 @@ export class Blocks {
     this.bus = new Float64Array(blockCount)
   }
 
-  indexOf(phys: PhysAddr): number {
+  readonly indexOf = (phys: PhysAddr): number => {
     return Math.floor(phys / this.blockBytes)
   }
 
   /** A new block with one user, or NO_CHUNK. */
-  allocate(cpu: number): PhysAddr {
+  readonly allocate = (cpu: number): PhysAddr => {
     this.cpus.spend(cpu, ACCOUNT_PAGE_ALLOC, this.allocationPs)
     const phys = this.pages.allocate(this.order)
     if (phys !== PAGE_NONE) this.users[this.indexOf(phys)] = 1
@@ -46,7 +46,7 @@ export class Blocks {
   }
 
   /** One user less; the last one frees the block. */
-  put(phys: PhysAddr): void {
+  readonly put = (phys: PhysAddr): void => {
     const block = this.indexOf(phys)
     const users = this.users[block]! - 1
     if (users < 0) fail("a block was given back more often than it was taken")
@@ -61,7 +61,7 @@ export class ChunkCutter {
   /** The block that chunks are cut from, or NO_CHUNK. */
   block: PhysAddr = NO_CHUNK
   private nextOffset = 0
-  private declare readonly blocks: Blocks
+  declare private readonly blocks: Blocks
 
   constructor(blocks: Blocks, chunkBytes: number) {
     this.blocks = blocks

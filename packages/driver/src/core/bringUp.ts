@@ -167,13 +167,13 @@ function waitFor(
 
 /** Steps 1 to 8: reset, EEPROM, DMA, link, statistics. */
 export function resetDevice(registers: RegisterWindow): BringUpFailure | undefined {
-  write(registers, EIMC, ALL_CAUSES)
+  maskInterrupts(registers)
   write(registers, CTRL, CTRL_RST_BIT | CTRL_LRST_BIT)
   const failure =
     waitFor(registers, "reset", "CTRL", CTRL, CTRL_RST_BIT | CTRL_LRST_BIT, 0, 10 * MICROSECOND_PS, 1000) ??
     waitAfterReset(registers)
   if (failure !== undefined) return failure
-  write(registers, EIMC, ALL_CAUSES)
+  maskInterrupts(registers)
   registers.read(EICR)
   modify(registers, AUTOC, AUTOC_LMS_MASK, (LMS_10G_SERIAL << AUTOC_LMS_SHIFT) | AUTOC_AN_RESTART_BIT)
   for (const counter of [GPRC, GPTC, RXMPC(0)]) registers.read(counter)
@@ -304,9 +304,12 @@ export function startDevice(registers: RegisterWindow, queues: number): BringUpF
   return waitFor(registers, "link", "LINKS", LINKS, LINKS_UP_BIT, LINKS_UP_BIT, MILLISECOND_PS, 10_000)
 }
 
+/** No cause raises an interrupt any more. */
+export const maskInterrupts = (registers: RegisterWindow): void => write(registers, EIMC, ALL_CAUSES)
+
 /** Receive off, interrupts off, queues off: the device touches no memory any more. */
 export function stopDevice(registers: RegisterWindow, queues: number): BringUpFailure | undefined {
-  write(registers, EIMC, ALL_CAUSES)
+  maskInterrupts(registers)
   modify(registers, RXCTRL, RXCTRL_RXEN_BIT, 0)
   for (let queue = 0; queue < queues; queue++) {
     modify(registers, RXDCTL(queue), RXDCTL_ENABLE_BIT, 0)

@@ -11,13 +11,24 @@
  * What needs no lock runs in one loop. Where something must be waited for, the poll leaves the loop with the
  * step that goes on, and that step comes back to it.
  */
-import { ACCOUNT_DRIVER, ACCOUNT_INTERRUPT, ACCOUNT_MMIO, assert } from "@vnic/sim/core"
-import { EIMS, RDT } from "@vnic/nic-device/registers"
+import {
+  ACCOUNT_DRIVER as accountDriver,
+  ACCOUNT_INTERRUPT as accountInterrupt,
+  ACCOUNT_MMIO as accountMmio,
+  assert
+} from "@vnic/sim/core"
+import { EIMS as eims, RDT } from "@vnic/nic-device/registers"
 import type { DriverWorld } from "./ports.ts"
 import type { RxRing } from "./rxRing.ts"
 import type { ReceiveContext, ReceiveStrategy } from "./strategy.ts"
 import type { Transmit } from "./transmit.ts"
 import type { TxRing } from "./txRing.ts"
+
+// Copies in this module: an imported binding costs a load and a check at each use.
+const ACCOUNT_DRIVER = accountDriver
+const ACCOUNT_INTERRUPT = accountInterrupt
+const ACCOUNT_MMIO = accountMmio
+const EIMS = eims
 
 /** Frames that the stack may have waiting for a CPU outside of its polls (delayed ACKs). */
 const BACKLOG_MAX = 64
@@ -37,27 +48,27 @@ export class Napi {
   polls = 0
   framesTaken = 0
   framesDropped = 0
-  private declare readonly world: DriverWorld
-  private declare readonly options: NapiOptions
+  declare private readonly world: DriverWorld
+  declare private readonly options: NapiOptions
   /** Bit q: queue q has raised an interrupt that is not yet booked; queue q is being polled. */
-  private declare readonly raised: Int32Array
-  private declare readonly active: Int32Array
-  private declare readonly queues: Int32Array
-  private declare readonly received: Int32Array
-  private declare readonly backlogPhys: Int32Array
-  private declare readonly backlogBytes: Int32Array
+  declare private readonly raised: Int32Array
+  declare private readonly active: Int32Array
+  declare private readonly queues: Int32Array
+  declare private readonly received: Int32Array
+  declare private readonly backlogPhys: Int32Array
+  declare private readonly backlogBytes: Int32Array
   /** Oldest waiting frame of each CPU, and how many there are: what is sent first leaves first. */
-  private declare readonly backlogHead: Int32Array
-  private declare readonly backlogCount: Int32Array
-  private declare readonly choose: number
-  private declare readonly next: number
-  private declare readonly taken: number
-  private declare readonly answered: number
-  private declare readonly released: number
-  private declare readonly fillOne: number
-  private declare readonly fillDone: number
-  private declare readonly slotFilled: number
-  private declare readonly backlogSent: number
+  declare private readonly backlogHead: Int32Array
+  declare private readonly backlogCount: Int32Array
+  declare private readonly choose: number
+  declare private readonly next: number
+  declare private readonly taken: number
+  declare private readonly answered: number
+  declare private readonly released: number
+  declare private readonly fillOne: number
+  declare private readonly fillDone: number
+  declare private readonly slotFilled: number
+  declare private readonly backlogSent: number
 
   constructor(world: DriverWorld, options: NapiOptions) {
     const { cpus } = world
@@ -84,12 +95,12 @@ export class Napi {
   }
 
   /** The CPU that serves a queue. */
-  cpuOf(queue: number): number {
+  readonly cpuOf = (queue: number): number => {
     return queue % this.world.cpus.count
   }
 
   /** The device's interrupt for a queue has reached its CPU. */
-  interrupt(queue: number): void {
+  readonly interrupt = (queue: number): void => {
     const cpu = this.cpuOf(queue)
     this.interrupts++
     this.raised[cpu]! |= 1 << queue
@@ -97,7 +108,7 @@ export class Napi {
   }
 
   /** A frame to transmit from outside of a poll; false when the CPU has too many already. */
-  send(queue: number, phys: number, sizeBytes: number): boolean {
+  readonly send = (queue: number, phys: number, sizeBytes: number): boolean => {
     const cpu = this.cpuOf(queue)
     const count = this.backlogCount[cpu]!
     if (count === BACKLOG_MAX) return false
@@ -109,7 +120,7 @@ export class Napi {
     return true
   }
 
-  private chooseQueue(cpu: number): number {
+  private readonly chooseQueue = (cpu: number): number => {
     const { cpus, costs } = this.world
     if (this.raised[cpu] !== 0) this.takeInterrupts(cpu)
     if (this.backlogCount[cpu]! > 0) {
@@ -131,7 +142,7 @@ export class Napi {
     return step === this.next ? this.pollRing(cpu) : step
   }
 
-  private takeInterrupts(cpu: number): void {
+  private readonly takeInterrupts = (cpu: number): void => {
     let raised = this.raised[cpu]!
     this.active[cpu]! |= raised
     this.raised[cpu] = 0
@@ -141,13 +152,13 @@ export class Napi {
     }
   }
 
-  private setRings(cpu: number, queue: number): void {
+  private readonly setRings = (cpu: number, queue: number): void => {
     this.queues[cpu] = queue
     this.options.context.rings[cpu] = this.options.rxRings[queue]!
     this.options.transmit.rings[cpu] = this.options.txRings[queue]!
   }
 
-  private sendBacklog(cpu: number): number {
+  private readonly sendBacklog = (cpu: number): number => {
     const count = this.backlogCount[cpu]!
     const { transmit } = this.options
     if (count === 0) {
@@ -163,7 +174,7 @@ export class Napi {
   }
 
   /** Frame after frame for as long as nothing has to be waited for; else the step to wait in. */
-  private pollRing(cpu: number): number {
+  private readonly pollRing = (cpu: number): number => {
     const { cpus, costs } = this.world
     const { budget, context, strategy } = this.options
     const ring = context.rings[cpu]!
@@ -185,7 +196,7 @@ export class Napi {
   }
 
   /** The frame goes up, an answer goes out, the buffers go back: `released`, or the step to wait in. */
-  private deliver(cpu: number): number {
+  private readonly deliver = (cpu: number): number => {
     const { stack } = this.world
     const { context, strategy, transmit } = this.options
     if (context.isTaken[cpu] === 0) {
@@ -208,18 +219,18 @@ export class Napi {
     return strategy.release(cpu, this.released)
   }
 
-  private frameDone(cpu: number): number {
+  private readonly frameDone = (cpu: number): number => {
     this.finishFrame(cpu, this.options.context.rings[cpu]!)
     return this.pollRing(cpu)
   }
 
-  private finishFrame(cpu: number, ring: RxRing): void {
+  private readonly finishFrame = (cpu: number, ring: RxRing): void => {
     ring.advance()
     this.received[cpu]! += 1
   }
 
   /** Posts slots from nextToUse on; one that is empty is filled first. */
-  private refillRing(cpu: number): number {
+  private readonly refillRing = (cpu: number): number => {
     const { context, strategy } = this.options
     const ring = context.rings[cpu]!
     while (ring.posted < ring.count - 1) {
@@ -234,12 +245,12 @@ export class Napi {
     return this.endPoll(cpu, ring)
   }
 
-  private slotIsFilled(cpu: number): number {
+  private readonly slotIsFilled = (cpu: number): number => {
     const ring = this.options.context.rings[cpu]!
     return ring.filled[ring.nextToUse] === 0 ? this.endPoll(cpu, ring) : this.refillRing(cpu)
   }
 
-  private endPoll(cpu: number, ring: RxRing): number {
+  private readonly endPoll = (cpu: number, ring: RxRing): number => {
     const { cpus, costs, registers } = this.world
     if (ring.tail !== ring.nextToUse) {
       ring.tail = ring.nextToUse
@@ -258,7 +269,7 @@ export class Napi {
   }
 
   /** Fills and posts a whole ring at once, with no other CPU at work; returns the tail to write. */
-  fillAlone(cpu: number, queue: number): number {
+  readonly fillAlone = (cpu: number, queue: number): number => {
     const { cpus } = this.world
     this.setRings(cpu, queue)
     const ring = this.options.rxRings[queue]!

@@ -5,6 +5,7 @@
 import type { Coherent } from "@vnic/dma-api/core"
 import { Blocks } from "./blocks.ts"
 import {
+  maskInterrupts,
   resetDevice,
   setUpInterrupts,
   setUpReceive,
@@ -58,16 +59,19 @@ export type DriverFailure = BringUpFailure | NoRingMemory
 
 const BOOT_CPU = 0
 const DESCRIPTOR_BYTES = 16
+/** A poll of 64 frames takes less than this or not much more; a CPU that is still busy after all waits is let be. */
+const QUIESCE_PS = 100_000_000
+const QUIESCE_WAITS_MAX = 1000
 
 export class NetDriver {
   declare readonly napi: Napi
   declare readonly rxRings: ReadonlyArray<RxRing>
   declare readonly txRings: ReadonlyArray<TxRing>
   declare readonly strategy: ReceiveStrategy
-  private declare readonly world: DriverWorld
-  private declare readonly options: NetDriverOptions
-  private declare readonly transmit: Transmit
-  private declare readonly coherent: ReadonlyArray<Coherent>
+  declare private readonly world: DriverWorld
+  declare private readonly options: NetDriverOptions
+  declare private readonly transmit: Transmit
+  declare private readonly coherent: ReadonlyArray<Coherent>
 
   constructor(world: DriverWorld, options: NetDriverOptions, rx: ReadonlyArray<RxRing>, tx: ReadonlyArray<TxRing>) {
     this.world = world
@@ -107,11 +111,12 @@ export class NetDriver {
   }
 
   /**
-   * Stops the device and gives back every buffer, mapping and ring. Afterwards nothing of this driver is
-   * mapped; what is, is a leak. The CPUs must be idle.
+   * Stops the device, lets the CPUs finish, and gives back every buffer, mapping and ring. Afterwards nothing
+   * of this driver is mapped; what is, is a leak.
    */
   shutdown(): BringUpFailure | undefined {
     const failure = stopDevice(this.world.registers, this.options.queues)
+    this.quiesce()
     for (const ring of this.rxRings) {
       for (let index = 0; index < ring.count; index++) {
         const slot = this.slotInOrder(ring, index)
@@ -123,6 +128,26 @@ export class NetDriver {
     for (const ring of this.txRings) this.transmit.discard(BOOT_CPU, ring)
     for (const block of this.coherent) this.world.device.freeCoherent(BOOT_CPU, block)
     return failure
+  }
+
+  /**
+   * Lets polls that are under way come to their end. A poll's end unmasks its interrupt: masked again, twice
+   * in a row with every CPU idle, no message can be under way any more.
+   */
+  private quiesce(): void {
+    const { registers } = this.world
+    for (let wait = 0; wait < QUIESCE_WAITS_MAX; wait++) {
+      const wasIdle = this.isIdle()
+      maskInterrupts(registers)
+      registers.delay(QUIESCE_PS)
+      if (wasIdle && this.isIdle()) return
+    }
+  }
+
+  private isIdle(): boolean {
+    const { cpus } = this.world
+    for (let cpu = 0; cpu < cpus.count; cpu++) if (cpus.isAwake(cpu)) return false
+    return true
   }
 
   /** Slots from the oldest on: chunks are released in the order in which they were handed out. */

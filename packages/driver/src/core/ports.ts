@@ -22,7 +22,14 @@ export interface HostStack {
    * Takes a received frame, whose bytes stand in two pieces of host memory. Returns the length of a frame
    * to transmit in answer, which stands at `answerPhys[cpu]`, or 0. The pieces are the driver's again on return.
    */
-  receive(cpu: number, queue: number, headPhys: PhysAddr, headBytes: number, bodyPhys: PhysAddr, bodyBytes: number): number
+  receive(
+    cpu: number,
+    queue: number,
+    headPhys: PhysAddr,
+    headBytes: number,
+    bodyPhys: PhysAddr,
+    bodyBytes: number
+  ): number
   readonly answerPhys: Int32Array
   /** The driver has no more use for a frame that it was given to transmit. */
   transmitted(phys: PhysAddr): void

@@ -45,8 +45,8 @@ export class RxRing {
   declare readonly bodyPhys: Int32Array
   declare readonly headBus: Float64Array
   declare readonly bodyBus: Float64Array
-  private declare readonly words: Int32Array
-  private declare readonly baseWord: number
+  declare private readonly words: Int32Array
+  declare private readonly baseWord: number
 
   constructor(memory: Memory, queue: number, count: number, block: Coherent) {
     this.queue = queue

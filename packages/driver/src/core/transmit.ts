@@ -3,11 +3,24 @@
  * of the time sent them inline; larger ones, or all where `small` is `map`, are mapped for their journey
  * and unmapped when the device has reported them.
  */
-import { ACCOUNT_COPY, ACCOUNT_DRIVER, ACCOUNT_MMIO, type PhysAddr, type StepId } from "@vnic/sim/core"
-import { TO_DEVICE } from "@vnic/dma-api/core"
+import {
+  ACCOUNT_COPY as accountCopy,
+  ACCOUNT_DRIVER as accountDriver,
+  ACCOUNT_MMIO as accountMmio,
+  type PhysAddr,
+  type StepId
+} from "@vnic/sim/core"
+import { TO_DEVICE as toDevice } from "@vnic/dma-api/core"
 import { TDT } from "@vnic/nic-device/registers"
 import type { DriverWorld } from "./ports.ts"
-import { COPY_SLOT_BYTES, type TxRing } from "./txRing.ts"
+import { COPY_SLOT_BYTES as copySlotBytes, type TxRing } from "./txRing.ts"
+
+// Copies in this module: an imported binding costs a load and a check at each use.
+const ACCOUNT_COPY = accountCopy
+const ACCOUNT_DRIVER = accountDriver
+const ACCOUNT_MMIO = accountMmio
+const TO_DEVICE = toDevice
+const COPY_SLOT_BYTES = copySlotBytes
 
 /** Frames up to this long are small. [Linux 3.4 mlx4 MAX_INLINE] */
 export const SMALL_FRAME_BYTES_MAX = 104
@@ -23,14 +36,14 @@ export class Transmit {
   dropped = 0
   /** The ring that each CPU works on. */
   declare readonly rings: Array<TxRing>
-  private declare readonly world: DriverWorld
-  private declare readonly smallMax: number
-  private declare readonly phys: Int32Array
-  private declare readonly sizes: Int32Array
-  private declare readonly batchEnds: Int32Array
-  private declare readonly mapped: number
-  private declare readonly cleanMore: number
-  private declare readonly unmapped: number
+  declare private readonly world: DriverWorld
+  declare private readonly smallMax: number
+  declare private readonly phys: Int32Array
+  declare private readonly sizes: Int32Array
+  declare private readonly batchEnds: Int32Array
+  declare private readonly mapped: number
+  declare private readonly cleanMore: number
+  declare private readonly unmapped: number
 
   constructor(world: DriverWorld, first: TxRing, small: SmallFrames) {
     const { cpus } = world
@@ -46,7 +59,7 @@ export class Transmit {
   }
 
   /** Gives a frame to the device; goes on at `then` when it is queued, or dropped. */
-  send(cpu: number, phys: PhysAddr, sizeBytes: number, then: StepId): StepId {
+  readonly send = (cpu: number, phys: PhysAddr, sizeBytes: number, then: StepId): StepId => {
     const { world } = this
     const ring = this.rings[cpu]!
     world.cpus.spend(cpu, ACCOUNT_DRIVER, world.costs.descriptorWorkPs)
@@ -70,12 +83,12 @@ export class Transmit {
     return then
   }
 
-  private drop(phys: PhysAddr): void {
+  private readonly drop = (phys: PhysAddr): void => {
     this.dropped++
     this.world.stack.transmitted(phys)
   }
 
-  private queueMapped(cpu: number): number {
+  private readonly queueMapped = (cpu: number): number => {
     const { cpus, device } = this.world
     const bus = device.mapped[cpu]!
     if (device.mappingError(bus)) {
@@ -94,7 +107,7 @@ export class Transmit {
   }
 
   /** Tells the device of all frames since the last time. From here on it owns their descriptors. */
-  tell(cpu: number): void {
+  readonly tell = (cpu: number): void => {
     const ring = this.rings[cpu]!
     if (!ring.hasUntold) return
     const tail = ring.endBatch()
@@ -103,14 +116,14 @@ export class Transmit {
   }
 
   /** Gives back what the device has reported; goes on at `then`. */
-  clean(cpu: number, then: StepId): StepId {
+  readonly clean = (cpu: number, then: StepId): StepId => {
     if (this.rings[cpu]!.finishedBatchEnd() === -1) return then
     this.world.cpus.enter(cpu, then)
     return this.cleanBatch(cpu)
   }
 
   /** Cleans whole batches until one is not out yet. */
-  private cleanBatch(cpu: number): number {
+  private readonly cleanBatch = (cpu: number): number => {
     const ring = this.rings[cpu]!
     if (this.batchEnds[cpu] === -1) {
       const end = ring.finishedBatchEnd()
@@ -120,23 +133,24 @@ export class Transmit {
     return this.cleanSlots(cpu, ring)
   }
 
-  private cleanSlots(cpu: number, ring: TxRing): number {
+  private readonly cleanSlots = (cpu: number, ring: TxRing): number => {
     for (;;) {
       const slot = ring.nextToClean
       const sizeBytes = ring.sizes[slot]!
-      if (sizeBytes > 0) return this.world.device.beginUnmapSingle(cpu, ring.bus[slot]!, sizeBytes, TO_DEVICE, this.unmapped)
+      if (sizeBytes > 0)
+        return this.world.device.beginUnmapSingle(cpu, ring.bus[slot]!, sizeBytes, TO_DEVICE, this.unmapped)
       if (this.finishSlot(cpu, ring)) return this.cleanMore
     }
   }
 
-  private cleanedOne(cpu: number): number {
+  private readonly cleanedOne = (cpu: number): number => {
     const ring = this.rings[cpu]!
     this.world.stack.transmitted(ring.phys[ring.nextToClean]!)
     return this.finishSlot(cpu, ring) ? this.cleanMore : this.cleanSlots(cpu, ring)
   }
 
   /** True when the batch ends with this slot. */
-  private finishSlot(cpu: number, ring: TxRing): boolean {
+  private readonly finishSlot = (cpu: number, ring: TxRing): boolean => {
     const isLast = ring.nextToClean === this.batchEnds[cpu]
     ring.advance()
     if (isLast) {
@@ -147,7 +161,7 @@ export class Transmit {
   }
 
   /** At shutdown: gives back what the device never reported. */
-  discard(cpu: number, ring: TxRing): void {
+  readonly discard = (cpu: number, ring: TxRing): void => {
     const { device, stack } = this.world
     while (ring.nextToClean !== ring.nextToUse) {
       const slot = ring.nextToClean

@@ -37,15 +37,15 @@ export class TxRing {
   /** What the device was told last. */
   tail = 0
   /** Ends (last slots) of batches that the device was given, oldest first. */
-  private declare readonly batchEnds: Int32Array
+  declare private readonly batchEnds: Int32Array
   private batchHead = 0
   private batchCount = 0
   /** phys, bus and size of a frame that was mapped for its slot; size 0 for a copied one. */
   declare readonly phys: Int32Array
   declare readonly bus: Float64Array
   declare readonly sizes: Int32Array
-  private declare readonly words: Int32Array
-  private declare readonly baseWord: number
+  declare private readonly words: Int32Array
+  declare private readonly baseWord: number
 
   constructor(memory: Memory, queue: number, count: number, block: Coherent, copyBlock: Coherent) {
     this.queue = queue

@@ -12,12 +12,12 @@ const WRITE = ACCESS_WRITE
 export class BusPort {
   /** [0]: translation time of the last access, picoseconds; of several pieces the longest. */
   readonly latencyPs = new Float64Array(1)
-  private declare readonly iommu: Iommu
-  private declare readonly device: DeviceId
-  private declare readonly words: Int32Array
-  private declare readonly frames: FramePool
-  private declare readonly pageBytes: number
-  private declare readonly pageMask: number
+  declare private readonly iommu: Iommu
+  declare private readonly device: DeviceId
+  declare private readonly words: Int32Array
+  declare private readonly frames: FramePool
+  declare private readonly pageBytes: number
+  declare private readonly pageMask: number
 
   constructor(iommu: Iommu, device: DeviceId, memory: Memory, frames: FramePool) {
     this.iommu = iommu
@@ -29,23 +29,23 @@ export class BusPort {
   }
 
   /** Bytes from a bus address to the end of its page. */
-  private roomBytes(busAddr: number): number {
+  private readonly roomBytes = (busAddr: number): number => {
     return this.pageBytes - (busAddr & this.pageMask)
   }
 
-  private translate(busAddr: number, sizeBytes: number, access: number, tag: number): number {
+  private readonly translate = (busAddr: number, sizeBytes: number, access: number, tag: number): number => {
     const phys = this.iommu.translate(this.device, busAddr, sizeBytes, access, tag)
     this.latencyPs[0] = this.iommu.latencyPs[0]!
     return phys
   }
 
   /** After the last piece of an access whose first piece took `firstPs`. */
-  private keepLongest(firstPs: number): void {
+  private readonly keepLongest = (firstPs: number): void => {
     if (firstPs > this.latencyPs[0]!) this.latencyPs[0] = firstPs
   }
 
   /** Reads 32-bit words at a bus address (word aligned) into `into[at..]`. False: the access faulted. */
-  readWords(busAddr: number, into: Int32Array, at: number, wordCount: number, tag: number): boolean {
+  readonly readWords = (busAddr: number, into: Int32Array, at: number, wordCount: number, tag: number): boolean => {
     if ((busAddr & 3) !== 0) fail("a read of words that are not aligned")
     const roomBytes = this.roomBytes(busAddr)
     if (wordCount << 2 > roomBytes) {
@@ -65,7 +65,7 @@ export class BusPort {
   }
 
   /** Writes 32-bit words from `from[at..]` to a bus address (word aligned). False: the access faulted. */
-  writeWords(busAddr: number, from: Int32Array, at: number, wordCount: number, tag: number): boolean {
+  readonly writeWords = (busAddr: number, from: Int32Array, at: number, wordCount: number, tag: number): boolean => {
     if ((busAddr & 3) !== 0) fail("a write of words that are not aligned")
     const roomBytes = this.roomBytes(busAddr)
     if (wordCount << 2 > roomBytes) {
@@ -85,7 +85,7 @@ export class BusPort {
   }
 
   /** Writes bytes [from, from + sizeBytes) of a frame to a bus address. False: the access faulted. */
-  writeFrame(busAddr: number, frame: number, from: number, sizeBytes: number, tag: number): boolean {
+  readonly writeFrame = (busAddr: number, frame: number, from: number, sizeBytes: number, tag: number): boolean => {
     const roomBytes = this.roomBytes(busAddr)
     if (sizeBytes > roomBytes) {
       if (!this.writeFrame(busAddr, frame, from, roomBytes, tag)) return false
@@ -101,7 +101,7 @@ export class BusPort {
   }
 
   /** Appends `sizeBytes` from a bus address to a frame's head. False: the access faulted. */
-  readFrame(busAddr: number, frame: number, sizeBytes: number, tag: number): boolean {
+  readonly readFrame = (busAddr: number, frame: number, sizeBytes: number, tag: number): boolean => {
     const roomBytes = this.roomBytes(busAddr)
     if (sizeBytes > roomBytes) {
       if (!this.readFrame(busAddr, frame, roomBytes, tag)) return false

@@ -44,10 +44,10 @@ export class Hypervisor {
   failAt = 0
   failCode = H_HARDWARE
   private readonly tables: Array<TceTable> = []
-  private declare firstTable: TceTable | undefined
-  private declare readonly words: Int32Array
-  private declare readonly guestBytes: number
-  private declare readonly localPs: Float64Array
+  declare private firstTable: TceTable | undefined
+  declare private readonly words: Int32Array
+  declare private readonly guestBytes: number
+  declare private readonly localPs: Float64Array
 
   constructor(options: HypervisorOptions) {
     this.guestBytes = options.memory.hostSizeBytes
@@ -58,7 +58,7 @@ export class Hypervisor {
   }
 
   /** Puts a table under its LIOBN. From now on no guest may map the table's own storage. */
-  addTable(table: TceTable): void {
+  readonly addTable = (table: TceTable): void => {
     assert(this.find(table.liobn) === undefined, "two TCE tables have one LIOBN")
     this.tables.push(table)
     this.firstTable = this.tables[0]
@@ -66,7 +66,7 @@ export class Hypervisor {
   }
 
   /** H_PUT_TCE: stores one entry. */
-  hPutTce(cpu: number, liobn: number, ioba: number, tceLow: number, tceHigh = 0): number {
+  readonly hPutTce = (cpu: number, liobn: number, ioba: number, tceLow: number, tceHigh = 0): number => {
     if (this.failAt !== 0 && this.isToldToFail()) return this.failCode
     const table = this.find(liobn)
     if (table === undefined) return PARAMETER
@@ -80,7 +80,7 @@ export class Hypervisor {
    * All are checked before the first is stored; they are read again when stored, and what was stored
    * before a refusal (the pinning limit) stays.
    */
-  hPutTceIndirect(cpu: number, liobn: number, ioba: number, listPhys: number, count: number): number {
+  readonly hPutTceIndirect = (cpu: number, liobn: number, ioba: number, listPhys: number, count: number): number => {
     if (this.failAt !== 0 && this.isToldToFail()) return this.failCode
     if (!this.multiTce) return H_FUNCTION
     const table = this.find(liobn)
@@ -104,7 +104,14 @@ export class Hypervisor {
   }
 
   /** H_STUFF_TCE: stores one entry, which must map nothing, for `count` consecutive pages. */
-  hStuffTce(cpu: number, liobn: number, ioba: number, tceLow: number, count: number, tceHigh = 0): number {
+  readonly hStuffTce = (
+    cpu: number,
+    liobn: number,
+    ioba: number,
+    tceLow: number,
+    count: number,
+    tceHigh = 0
+  ): number => {
     if (this.failAt !== 0 && this.isToldToFail()) return this.failCode
     if (!this.multiTce) return H_FUNCTION
     const table = this.find(liobn)
@@ -117,7 +124,7 @@ export class Hypervisor {
   }
 
   /** H_GET_TCE: reads one entry into `entry`. */
-  hGetTce(liobn: number, ioba: number): number {
+  readonly hGetTce = (liobn: number, ioba: number): number => {
     if (this.failAt !== 0 && this.isToldToFail()) return this.failCode
     const table = this.find(liobn)
     if (table === undefined) return PARAMETER
@@ -128,29 +135,29 @@ export class Hypervisor {
     return SUCCESS
   }
 
-  private find(liobn: number): TceTable | undefined {
+  private readonly find = (liobn: number): TceTable | undefined => {
     const first = this.firstTable
     if (first !== undefined && first.liobn === liobn) return first
     return this.tables.find((table) => table.liobn === liobn)
   }
 
-  private isToldToFail(): boolean {
+  private readonly isToldToFail = (): boolean => {
     return --this.failAt === 0
   }
 
   /** Of an entry that maps something: is its address whole pages below 4 GiB? */
-  private isAligned(table: TceTable, high: number, low: number): boolean {
+  private readonly isAligned = (table: TceTable, high: number, low: number): boolean => {
     return high === 0 && (low & table.pageMask & ~PERMISSION) === 0
   }
 
   /** An entry that maps nothing always is; another must name whole pages of the guest's memory. */
-  private isAcceptable(table: TceTable, high: number, low: number): boolean {
+  private readonly isAcceptable = (table: TceTable, high: number, low: number): boolean => {
     if ((low & PERMISSION) === 0) return true
     return this.isAligned(table, high, low) && this.pins.isGuestMemory(low & ~table.pageMask, table.pinPages)
   }
 
   /** Pins what the new entry maps, stores it, and lets go of what the old one mapped, in this order. */
-  private exchange(cpu: number, table: TceTable, index: number, high: number, low: number): number {
+  private readonly exchange = (cpu: number, table: TceTable, index: number, high: number, low: number): number => {
     if ((low & PERMISSION) !== 0) {
       if (!this.isAligned(table, high, low)) return PARAMETER
       const code = this.pins.pin(low & ~table.pageMask, table.pinPages, this.localPs, cpu)
@@ -160,7 +167,7 @@ export class Hypervisor {
     return SUCCESS
   }
 
-  private store(cpu: number, table: TceTable, index: number, high: number, low: number): void {
+  private readonly store = (cpu: number, table: TceTable, index: number, high: number, low: number): void => {
     const old = table.low(index)
     table.set(index, high, low)
     if ((old & PERMISSION) !== 0) this.pins.unpin(old & ~table.pageMask, table.pinPages, this.localPs, cpu)

@@ -66,13 +66,13 @@ export class Iommu {
   private readonly faultRecords: Array<FaultRecord> = []
   private readonly deviceNames: Array<string> = []
   private readonly isAttached = new Uint8Array(DEVICES_MAX)
-  private declare readonly table: TceTable | undefined
-  private declare readonly sites: MapSites | undefined
-  private declare readonly words: Int32Array
-  private declare readonly tableWord: number
-  private declare readonly pageMask: number
-  private declare readonly memoryBytes: number
-  private declare readonly clock: Float64Array
+  declare private readonly table: TceTable | undefined
+  declare private readonly sites: MapSites | undefined
+  declare private readonly words: Int32Array
+  declare private readonly tableWord: number
+  declare private readonly pageMask: number
+  declare private readonly memoryBytes: number
+  declare private readonly clock: Float64Array
 
   constructor(options: IommuOptions) {
     const { memory } = options
@@ -90,7 +90,7 @@ export class Iommu {
   }
 
   /** Lets a device use the door. */
-  attach(deviceName: string): DeviceId {
+  readonly attach = (deviceName: string): DeviceId => {
     const device = this.deviceNames.length
     assert(device < DEVICES_MAX, "too many devices were attached")
     this.deviceNames.push(deviceName)
@@ -99,7 +99,7 @@ export class Iommu {
   }
 
   /** Shuts the door to a device: what it still accesses faults. */
-  detach(device: DeviceId): void {
+  readonly detach = (device: DeviceId): void => {
     assert(this.isAttached[device] === 1, "a device that is not attached was detached")
     this.isAttached[device] = 0
   }
@@ -108,7 +108,7 @@ export class Iommu {
    * The physical address of a device's access to `sizeBytes` at `busAddr`, inside one page, or PHYS_NONE.
    * `access` is ACCESS_READ or ACCESS_WRITE; `tag` names the queue entry.
    */
-  translate(device: DeviceId, busAddr: number, sizeBytes: number, access: number, tag: number): number {
+  readonly translate = (device: DeviceId, busAddr: number, sizeBytes: number, access: number, tag: number): number => {
     if (this.isAttached[device] !== 1) return this.refuse(device, busAddr, sizeBytes, access, tag, "deviceDetached")
     const pageMask = this.pageMask
     if ((busAddr & pageMask) + sizeBytes > this.pageBytes) fail("an access crosses an IOMMU page")
@@ -126,32 +126,38 @@ export class Iommu {
     return phys
   }
 
-  private identity(device: DeviceId, busAddr: number, sizeBytes: number, access: number, tag: number): number {
+  private readonly identity = (
+    device: DeviceId,
+    busAddr: number,
+    sizeBytes: number,
+    access: number,
+    tag: number
+  ): number => {
     if (busAddr >= 0 && busAddr + sizeBytes <= this.memoryBytes) return busAddr
     return this.refuse(device, busAddr, sizeBytes, access, tag, "outsideMemory")
   }
 
-  private refuseEntry(
+  private readonly refuseEntry = (
     device: DeviceId,
     busAddr: number,
     sizeBytes: number,
     access: number,
     tag: number,
     tce: number
-  ): number {
+  ): number => {
     let reason: FaultReason = "notMapped"
     if ((tce & TCE_PERMISSION) !== 0) reason = access === ACCESS_READ ? "noReadPermission" : "noWritePermission"
     return this.refuse(device, busAddr, sizeBytes, access, tag, reason)
   }
 
-  private refuse(
+  private readonly refuse = (
     device: DeviceId,
     busAddr: number,
     sizeBytes: number,
     access: number,
     tag: number,
     reason: FaultReason
-  ): number {
+  ): number => {
     this.faultCount++
     if (this.faultRecords.length >= FAULT_RECORDS_MAX) {
       this.faultsUnrecorded++

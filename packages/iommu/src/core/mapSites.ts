@@ -16,8 +16,8 @@ const SLOTS = 4
 const SLOT_SHIFT = 2
 
 export class MapSites {
-  private declare readonly history: Float64Array
-  private declare readonly localPs: Float64Array
+  declare private readonly history: Float64Array
+  declare private readonly localPs: Float64Array
 
   constructor(pageCount: number, localPs: Float64Array) {
     this.history = new Float64Array(pageCount * SLOTS)
@@ -25,7 +25,7 @@ export class MapSites {
   }
 
   /** `cpu` inserts entries, at its local time. */
-  inserted(cpu: number, index: number, count: number): void {
+  readonly inserted = (cpu: number, index: number, count: number): void => {
     const history = this.history
     const timePs = this.localPs[cpu]!
     const end = (index + count) << SLOT_SHIFT
@@ -36,7 +36,7 @@ export class MapSites {
   }
 
   /** `cpu` removes entries, at its local time. */
-  removed(cpu: number, index: number, count: number): void {
+  readonly removed = (cpu: number, index: number, count: number): void => {
     const history = this.history
     const timePs = this.localPs[cpu]!
     const end = (index + count) << SLOT_SHIFT
@@ -47,7 +47,7 @@ export class MapSites {
   }
 
   /** The history of one entry of the window. */
-  at(index: number): MapSite {
+  readonly at = (index: number): MapSite => {
     const slot = index << SLOT_SHIFT
     const mappedBy = this.history[slot + 1]!
     const unmappedBy = this.history[slot + 3]!

@@ -28,9 +28,9 @@ export class Pins {
   /** Pages with at least one use, now and at most. */
   pinnedPages = 0
   pinnedPagesMax = 0
-  private declare readonly pageCount: number
+  declare private readonly pageCount: number
   /** Locked-memory limit in pages. */
-  private declare readonly limitPages: number
+  declare private readonly limitPages: number
   /** [0]: sum over all changes of change x time, page picoseconds. */
   private readonly changeTimes = new Float64Array(1)
 
@@ -41,12 +41,12 @@ export class Pins {
   }
 
   /** Takes a range of memory away from the guest. */
-  forbid(phys: number, sizeBytes: number): void {
+  readonly forbid = (phys: number, sizeBytes: number): void => {
     this.useCounts.fill(FORBIDDEN, phys >> PIN_SHIFT, (phys + sizeBytes + (1 << PIN_SHIFT) - 1) >> PIN_SHIFT)
   }
 
   /** May a guest map all of these pages? */
-  isGuestMemory(phys: number, count: number): boolean {
+  readonly isGuestMemory = (phys: number, count: number): boolean => {
     const first = phys >> SHIFT
     if ((phys | 0) !== phys || phys < 0 || first + count > this.pageCount) return false
     for (let page = first; page < first + count; page++) {
@@ -56,7 +56,7 @@ export class Pins {
   }
 
   /** Adds one use to each page, at `timesPs[cpu]`. Any return code but H_SUCCESS: nothing has changed. */
-  pin(phys: number, count: number, timesPs: Float64Array, cpu: number): number {
+  readonly pin = (phys: number, count: number, timesPs: Float64Array, cpu: number): number => {
     if (count !== 1) return this.pinMany(phys, count, timesPs, cpu)
     const page = phys >> SHIFT
     if (page < 0 || page >= this.pageCount) return NOT_GUEST_MEMORY
@@ -67,7 +67,7 @@ export class Pins {
     return SUCCESS
   }
 
-  private pinMany(phys: number, count: number, timesPs: Float64Array, cpu: number): number {
+  private readonly pinMany = (phys: number, count: number, timesPs: Float64Array, cpu: number): number => {
     if (!this.isGuestMemory(phys, count)) return NOT_GUEST_MEMORY
     const first = phys >> SHIFT
     let added = 0
@@ -79,7 +79,7 @@ export class Pins {
     return SUCCESS
   }
 
-  private add(count: number, timesPs: Float64Array, cpu: number): boolean {
+  private readonly add = (count: number, timesPs: Float64Array, cpu: number): boolean => {
     const pinnedPages = this.pinnedPages + count
     if (pinnedPages > this.limitPages) return false
     this.pinnedPages = pinnedPages
@@ -89,7 +89,7 @@ export class Pins {
   }
 
   /** Takes one use from each page, at `timesPs[cpu]`. */
-  unpin(phys: number, count: number, timesPs: Float64Array, cpu: number): void {
+  readonly unpin = (phys: number, count: number, timesPs: Float64Array, cpu: number): void => {
     const first = phys >> SHIFT
     for (let page = first; page < first + count; page++) {
       const uses = this.useCounts[page]!
@@ -106,7 +106,7 @@ export class Pins {
    * Pinned pages x time from 0 to `atPs`, in page picoseconds: the difference of two readings over the time
    * between them is the average. Exact when no CPU's local time was past `atPs` at a change.
    */
-  pagePs(atPs: number): number {
+  readonly pagePs = (atPs: number): number => {
     return this.pinnedPages * atPs - this.changeTimes[0]!
   }
 }

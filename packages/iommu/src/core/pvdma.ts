@@ -76,17 +76,17 @@ export class Pvdma {
   private putTceIndirect = 0
   private stuffTce = 0
   private getTce = 0
-  private declare readonly hypervisor: Hypervisor
-  private declare readonly sites: MapSites
-  private declare readonly cpus: CpuTime
-  private declare readonly words: Int32Array
-  private declare readonly listPhys: Int32Array
-  private declare readonly liobn: number
-  private declare readonly pageMask: number
-  private declare readonly pageBytes: number
-  private declare readonly multiTce: boolean
-  private declare readonly hypercallPs: number
-  private declare readonly hypercallPerTcePs: number
+  declare private readonly hypervisor: Hypervisor
+  declare private readonly sites: MapSites
+  declare private readonly cpus: CpuTime
+  declare private readonly words: Int32Array
+  declare private readonly listPhys: Int32Array
+  declare private readonly liobn: number
+  declare private readonly pageMask: number
+  declare private readonly pageBytes: number
+  declare private readonly multiTce: boolean
+  declare private readonly hypercallPs: number
+  declare private readonly hypercallPerTcePs: number
 
   constructor(options: PvdmaOptions) {
     const { hypervisor, table } = options
@@ -108,7 +108,7 @@ export class Pvdma {
   }
 
   /** Bus address of a page of the window. */
-  private ioba(iovaPage: number): number {
+  private readonly ioba = (iovaPage: number): number => {
     return this.windowStart + iovaPage * this.pageBytes
   }
 
@@ -116,7 +116,7 @@ export class Pvdma {
    * Maps `count` pages from `phys` (IOMMU page aligned) at page `iovaPage` of the window. Returns 0, or
    * H_NOT_ENOUGH_RESOURCES when the host could not take them all: then none is mapped.
    */
-  insert(cpu: number, iovaPage: number, count: number, phys: number, direction: number): number {
+  readonly insert = (cpu: number, iovaPage: number, count: number, phys: number, direction: number): number => {
     if ((phys & this.pageMask) !== 0) fail("a map of memory that is not IOMMU page aligned")
     const tce = phys | (direction === TO_DEVICE ? READ : READ_WRITE)
     if (count === 1) {
@@ -128,7 +128,7 @@ export class Pvdma {
   }
 
   /** One H_PUT_TCE that maps a page. */
-  private put(cpu: number, iovaPage: number, tce: number): number {
+  private readonly put = (cpu: number, iovaPage: number, tce: number): number => {
     this.putTce++
     this.cpus.spend(cpu, ACCOUNT, this.hypercallPs)
     const code = this.hypervisor.hPutTce(cpu, this.liobn, this.ioba(iovaPage), tce)
@@ -137,7 +137,7 @@ export class Pvdma {
     return code
   }
 
-  private insertEach(cpu: number, iovaPage: number, count: number, tce: number): number {
+  private readonly insertEach = (cpu: number, iovaPage: number, count: number, tce: number): number => {
     for (let page = 0; page < count; page++) {
       const code = this.put(cpu, iovaPage + page, tce + (page << this.pageShift))
       if (code === SHORT) return this.refuse(cpu, iovaPage, page)
@@ -145,7 +145,7 @@ export class Pvdma {
     return SUCCESS
   }
 
-  private insertLists(cpu: number, iovaPage: number, count: number, tce: number): number {
+  private readonly insertLists = (cpu: number, iovaPage: number, count: number, tce: number): number => {
     const listPhys = this.listPhys[cpu]!
     let done = 0
     while (done < count) {
@@ -167,7 +167,7 @@ export class Pvdma {
   }
 
   /** Entries for consecutive pages, big-endian, the first of them `tce`. */
-  private writeList(listPhys: number, count: number, tce: number): void {
+  private readonly writeList = (listPhys: number, count: number, tce: number): void => {
     const words = this.words
     const shift = this.pageShift
     const first = listPhys >> 2
@@ -182,14 +182,14 @@ export class Pvdma {
    * Takes back the first `count` pages of a map that failed. MODEL: among them all pages of a list that the
    * host refused, since it may have stored some of them; Linux takes back those of earlier lists only.
    */
-  private refuse(cpu: number, iovaPage: number, count: number): number {
+  private readonly refuse = (cpu: number, iovaPage: number, count: number): number => {
     this.refusals++
     this.remove(cpu, iovaPage, count)
     return SHORT
   }
 
   /** Unmaps `count` pages from page `iovaPage` of the window on. */
-  remove(cpu: number, iovaPage: number, count: number): void {
+  readonly remove = (cpu: number, iovaPage: number, count: number): void => {
     if (this.multiTce) {
       let done = 0
       while (done < count) {
@@ -203,7 +203,7 @@ export class Pvdma {
   }
 
   /** One hypercall that clears entries: H_STUFF_TCE, or H_PUT_TCE for a single one where there is none. */
-  private clear(cpu: number, iovaPage: number, count: number): void {
+  private readonly clear = (cpu: number, iovaPage: number, count: number): void => {
     const ioba = this.ioba(iovaPage)
     let code
     this.cpus.spend(cpu, ACCOUNT, this.hypercallPs + (count - 1) * this.hypercallPerTcePs)
@@ -219,7 +219,7 @@ export class Pvdma {
   }
 
   /** Reads the entry of page `iovaPage` back by H_GET_TCE; its low word, or 0 when the call failed. */
-  read(cpu: number, iovaPage: number): number {
+  readonly read = (cpu: number, iovaPage: number): number => {
     this.getTce++
     this.cpus.spend(cpu, ACCOUNT, this.hypercallPs)
     if (this.hypervisor.hGetTce(this.liobn, this.ioba(iovaPage)) === SUCCESS) {

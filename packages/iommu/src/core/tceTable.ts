@@ -103,24 +103,24 @@ export class TceTable {
   }
 
   /** Index of the entry that a bus address belongs to, or -1 outside the window. */
-  indexOf(busAddr: number): number {
+  readonly indexOf = (busAddr: number): number => {
     const shift = this.pageShift
     const page = ((busAddr | 0) === busAddr ? busAddr >> shift : wideBusPage(busAddr, shift)) - this.firstPage
     return page >= 0 && page < this.pageCount ? page : -1
   }
 
   /** Low word of an entry: permission bits and the address's low half. */
-  low(index: number): number {
+  readonly low = (index: number): number => {
     return swap(this.words[this.firstWord + (index << 1) + 1]!)
   }
 
   /** High word of an entry. */
-  high(index: number): number {
+  readonly high = (index: number): number => {
     return swap(this.words[this.firstWord + (index << 1)]!)
   }
 
   /** Stores an entry. */
-  set(index: number, high: number, low: number): void {
+  readonly set = (index: number, high: number, low: number): void => {
     const word = this.firstWord + (index << 1)
     this.words[word] = swap(high)
     this.words[word + 1] = swap(low)

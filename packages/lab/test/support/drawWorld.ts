@@ -41,9 +41,7 @@ export const drawWorld = (seed: number): Record<string, unknown> => {
       interruptInterval: `${2 * pick(0, 1, 8, 100)} us`
     },
     host: { memory: "128 MiB", cpus: Math.min(32, queues * pick(1, 1, 2) + pick(0, 1)) },
-    iommu: isDirect
-      ? { kind: "none" }
-      : { kind: "tce", window: pick("256 MiB", "1 GiB"), multiTce: pick(true, false) },
+    iommu: isDirect ? { kind: "none" } : { kind: "tce", window: pick("256 MiB", "1 GiB"), multiTce: pick(true, false) },
     dma: isDirect
       ? { backend: "direct" }
       : { backend: "iommu", lockAcrossTableWrite: pick("both", "unmap", "none"), debug: true },

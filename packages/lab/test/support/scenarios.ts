@@ -20,5 +20,4 @@ export const world = (written: object): ResolvedScenario =>
 export const runOf = (scenario: ResolvedScenario, options: Partial<RunOptions> = {}): Promise<RunResult> =>
   Effect.runPromise(runScenario(scenario, { seed: scenario.seed, payloadCheck: "all", ...options }))
 
-export const mean = (values: ReadonlyArray<number>): number =>
-  values.reduce((sum, one) => sum + one, 0) / values.length
+export const mean = (values: ReadonlyArray<number>): number => values.reduce((sum, one) => sum + one, 0) / values.length

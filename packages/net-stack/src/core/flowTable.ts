@@ -17,12 +17,12 @@ const HASH_MULTIPLIER = 0x9e3779b1 | 0
 export const portPair = (sourcePort: number, destinationPort: number): number => (sourcePort << 16) | destinationPort
 
 export class FlowTable {
-  private declare readonly keys: Int32Array
+  declare private readonly keys: Int32Array
   /** Stream index of each slot; STREAM_NONE where the slot is empty. */
-  private declare readonly streams: Int32Array
-  private declare readonly mask: number
-  private declare readonly shift: number
-  private declare readonly capacity: number
+  declare private readonly streams: Int32Array
+  declare private readonly mask: number
+  declare private readonly shift: number
+  declare private readonly capacity: number
   private count = 0
 
   constructor(capacity: number) {
@@ -37,7 +37,7 @@ export class FlowTable {
   }
 
   /** Adds a pair that is not in the table yet. */
-  insert(ports: number, stream: number): void {
+  readonly insert = (ports: number, stream: number): void => {
     assert(this.count < this.capacity, "the flow table is full")
     let slot = Math.imul(ports, HASH_MULTIPLIER) >>> this.shift
     while (this.streams[slot] !== STREAM_NONE) {
@@ -50,7 +50,7 @@ export class FlowTable {
   }
 
   /** The stream of a pair, or STREAM_NONE. */
-  lookup(ports: number): number {
+  readonly lookup = (ports: number): number => {
     let slot = Math.imul(ports, HASH_MULTIPLIER) >>> this.shift
     let stream = this.streams[slot]!
     while (stream !== STREAM_NONE && this.keys[slot] !== ports) {

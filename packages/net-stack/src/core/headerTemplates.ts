@@ -78,29 +78,29 @@ export class HeaderTemplates {
   declare readonly headerSizeBytes: number
   /** The time-stamp value to send back, of each stream; the owner keeps it up to date. */
   declare readonly timestampEchoes: Int32Array
-  private declare readonly clock: Float64Array
-  private declare readonly hasTimestamps: boolean
-  private declare readonly hasTcpChecksum: boolean
+  declare private readonly clock: Float64Array
+  declare private readonly hasTimestamps: boolean
+  declare private readonly hasTcpChecksum: boolean
   /** The first sixteen bytes: Ethernet header, IP version, header length and type of service. */
-  private declare readonly word0: number
-  private declare readonly word4: number
-  private declare readonly word8: number
-  private declare readonly word12: number
-  private declare readonly fragmentWord: number
-  private declare readonly controlWord: number
-  private declare readonly sourceIp: number
-  private declare readonly destinationIp: number
+  declare private readonly word0: number
+  declare private readonly word4: number
+  declare private readonly word8: number
+  declare private readonly word12: number
+  declare private readonly fragmentWord: number
+  declare private readonly controlWord: number
+  declare private readonly sourceIp: number
+  declare private readonly destinationIp: number
   /** Both ports of each stream. */
-  private declare readonly ports: Int32Array
+  declare private readonly ports: Int32Array
   /** Sum of the IP header's constant words. */
-  private declare readonly ipSum: number
+  declare private readonly ipSum: number
   /** Sum of the pseudo header's and the TCP header's constant words, of each stream. */
-  private declare readonly tcpSums: Int32Array
+  declare private readonly tcpSums: Int32Array
   /** IP identification of each stream's next header. */
-  private declare readonly identifications: Int32Array
+  declare private readonly identifications: Int32Array
   /** The memory last written to, and a view of it: a view is made when the memory changes. */
-  private declare bytes: Uint8Array
-  private declare view: DataView
+  declare private bytes: Uint8Array
+  declare private view: DataView
 
   constructor(options: HeaderTemplatesOptions) {
     const { from, streamCount, timestamps, to, windowField } = options

@@ -5,7 +5,7 @@
  * Transmit buffers are cut from system pages and go back when the driver has no more use for them.
  */
 import {
-  ACCOUNT_STACK,
+  ACCOUNT_STACK as accountStack,
   PAGE_NONE,
   type Cpus,
   type Memory,
@@ -16,7 +16,20 @@ import {
   type Timeline
 } from "@vnic/sim/core"
 import { STREAM_NONE } from "./flowTable.ts"
-import { ACK_LATER, ACK_NOW, MALFORMED, UNKNOWN, type StreamReceiver } from "./streamReceiver.ts"
+import {
+  ACK_LATER as ackLater,
+  ACK_NOW as ackNow,
+  MALFORMED as malformed,
+  UNKNOWN as unknown,
+  type StreamReceiver
+} from "./streamReceiver.ts"
+
+// Copies in this module: an imported binding costs a load and a check at each use.
+const ACCOUNT_STACK = accountStack
+const ACK_LATER = ackLater
+const ACK_NOW = ackNow
+const MALFORMED = malformed
+const UNKNOWN = unknown
 
 /** Who gets what has arrived, declared here by its caller. */
 export interface Application {
@@ -73,19 +86,19 @@ export class HostStack {
   declare readonly answerPhys: Int32Array
   /** Answers given up because no buffer could be had. */
   answersDropped = 0
-  private declare readonly options: HostStackOptions
+  declare private readonly options: HostStackOptions
   /** Frames that arrived while nobody listened. */
   framesUnheard = 0
-  private declare receiver: StreamReceiver | undefined
-  private declare application: Application | undefined
-  private declare send: Listener["send"] | undefined
-  private declare readonly framePs: number
-  private declare readonly spreadPs: number
-  private declare readonly freeBuffers: Int32Array
+  declare private receiver: StreamReceiver | undefined
+  declare private application: Application | undefined
+  declare private send: Listener["send"] | undefined
+  declare private readonly framePs: number
+  declare private readonly spreadPs: number
+  declare private readonly freeBuffers: Int32Array
   private freeCount = 0
-  private declare readonly buffersPerPage: number
+  declare private readonly buffersPerPage: number
   private readonly pagesTaken: Array<PhysAddr> = []
-  private declare readonly ackTimer: Source
+  declare private readonly ackTimer: Source
 
   constructor(options: HostStackOptions) {
     const { cpus, pages } = options
@@ -99,21 +112,21 @@ export class HostStack {
   }
 
   /** From now on what arrives goes to this listener. */
-  listen(listener: Listener): void {
+  readonly listen = (listener: Listener): void => {
     this.receiver = listener.receiver
     this.application = listener.application
     this.send = listener.send
   }
 
   /** Takes a received frame; returns the length of an answer to transmit, or 0. See the driver's HostStack. */
-  receive(
+  readonly receive = (
     cpu: number,
     queue: number,
     headPhys: PhysAddr,
     headBytes: number,
     bodyPhys: PhysAddr,
     bodyBytes: number
-  ): number {
+  ): number => {
     const { application, options, receiver } = this
     const draw = options.prng.next() >>> 16
     options.cpus.spend(cpu, ACCOUNT_STACK, this.framePs + Math.floor((2 * this.spreadPs * draw) / DRAW_RANGE))
@@ -136,13 +149,13 @@ export class HostStack {
     return (bits & ACK_NOW) === 0 ? 0 : this.answer(cpu, receiver)
   }
 
-  private handUp(
+  private readonly handUp = (
     application: Application,
     receiver: StreamReceiver,
     headPhys: PhysAddr,
     headBytes: number,
     bodyPhys: PhysAddr
-  ): void {
+  ): void => {
     const payloadBytes = receiver.payloadSizeBytes
     const offset = receiver.payloadFrameOffset
     // Short frames are padded: the payload may end before the head does.
@@ -159,7 +172,7 @@ export class HostStack {
     )
   }
 
-  private answer(cpu: number, receiver: StreamReceiver): number {
+  private readonly answer = (cpu: number, receiver: StreamReceiver): number => {
     const phys = this.takeBuffer()
     if (phys === PAGE_NONE) {
       this.answersDropped++
@@ -169,13 +182,13 @@ export class HostStack {
     return receiver.buildAck(receiver.stream, this.options.memory.bytes, phys)
   }
 
-  private armAckTimer(receiver: StreamReceiver): void {
+  private readonly armAckTimer = (receiver: StreamReceiver): void => {
     const { timeline } = this.options
     if (timeline.pending(this.ackTimer) === 0) timeline.setTimer(this.ackTimer, receiver.ackDeadlinePs(receiver.stream))
   }
 
   /** Sends what is due; one timer serves all streams and is set again for the earliest that is left. */
-  private sendDueAcks(): void {
+  private readonly sendDueAcks = (): void => {
     const { memory, timeline } = this.options
     const receiver = this.receiver!
     const send = this.send!
@@ -194,12 +207,12 @@ export class HostStack {
     if (nextPs !== Infinity) timeline.setTimer(this.ackTimer, Math.max(nextPs, timeline.nowPs + ACK_RETRY_PS))
   }
 
-  private takeBuffer(): PhysAddr {
+  private readonly takeBuffer = (): PhysAddr => {
     if (this.freeCount === 0 && !this.takePage()) return PAGE_NONE
     return this.freeBuffers[--this.freeCount]!
   }
 
-  private takePage(): boolean {
+  private readonly takePage = (): boolean => {
     if (this.pagesTaken.length === TRANSMIT_PAGES_MAX) return false
     const page = this.options.pages.allocate(0)
     if (page === PAGE_NONE) return false
@@ -211,7 +224,7 @@ export class HostStack {
   }
 
   /** The driver has no more use for a transmit buffer. */
-  transmitted(phys: PhysAddr): void {
+  readonly transmitted = (phys: PhysAddr): void => {
     this.freeBuffers[this.freeCount++] = phys
   }
 
@@ -221,7 +234,7 @@ export class HostStack {
   }
 
   /** Gives the pages back; every buffer must be back before. */
-  close(): void {
+  readonly close = (): void => {
     this.options.timeline.clearTimer(this.ackTimer)
     for (const page of this.pagesTaken) this.options.pages.free(page)
     this.pagesTaken.length = 0

@@ -58,14 +58,14 @@ export class OpenLoopFrames {
   /** Payload of it behind the test header. */
   fillSizeBytes = 0
 
-  private declare readonly endpoints: FlowEndpoints
+  declare private readonly endpoints: FlowEndpoints
   /** Prebuilt headers, TEMPLATE_STRIDE_BYTES apart. */
-  private declare readonly templates: DataView
+  declare private readonly templates: DataView
   /** Sum of the IP header's constant words, of each flow. */
-  private declare readonly ipSums: Int32Array
+  declare private readonly ipSums: Int32Array
   /** The memory that was last written to, and a view of it: a view is made when the memory changes. */
-  private declare bytes: Uint8Array
-  private declare view: DataView
+  declare private bytes: Uint8Array
+  declare private view: DataView
 
   constructor(endpoints: FlowEndpoints) {
     this.flowCount = flowCountOf(endpoints)

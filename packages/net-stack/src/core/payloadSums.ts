@@ -13,9 +13,9 @@ export class PayloadSums {
    * prefixes[i] is the sum of the first i bytes, those at even positions counting as high bytes, modulo
    * 2^32: the difference of two of them is exact, since no slice's sum reaches 2^31.
    */
-  private declare readonly prefixes: Int32Array
-  private declare readonly mask: number
-  private declare readonly sliceSizeBytesMax: number
+  declare private readonly prefixes: Int32Array
+  declare private readonly mask: number
+  declare private readonly sliceSizeBytesMax: number
 
   constructor(pattern: Uint8Array, sliceSizeBytesMax: number) {
     const period = pattern.length

@@ -9,13 +9,13 @@ import { assert } from "@vnic/sim/core"
 export const RANGES_FULL = -1
 
 export class ReceivedRanges {
-  private declare readonly capacity: number
+  declare private readonly capacity: number
   /** First sequence number of each range; stream × capacity + position. */
-  private declare readonly starts: Int32Array
+  declare private readonly starts: Int32Array
   /** Sequence number after the last of each range. */
-  private declare readonly ends: Int32Array
+  declare private readonly ends: Int32Array
   /** Ranges held, of each stream. */
-  private declare readonly counts: Int32Array
+  declare private readonly counts: Int32Array
 
   constructor(streamCount: number, rangesPerStream: number) {
     assert(rangesPerStream >= 1, "a receiver needs room for one range a stream")

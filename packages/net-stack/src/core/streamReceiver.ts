@@ -107,27 +107,27 @@ export class StreamReceiver {
   declare readonly deliveredTotalBytes: Float64Array
 
   private readonly segment = new TcpSegment()
-  private declare readonly flows: FlowTable
-  private declare readonly headers: HeaderTemplates
-  private declare readonly ranges: ReceivedRanges
-  private declare readonly clock: Float64Array
-  private declare readonly ownIp: number
-  private declare readonly peerIp: number
-  private declare readonly windowBytes: number
-  private declare readonly segmentsPerAck: number
-  private declare readonly delayedAckPs: Float64Array
+  declare private readonly flows: FlowTable
+  declare private readonly headers: HeaderTemplates
+  declare private readonly ranges: ReceivedRanges
+  declare private readonly clock: Float64Array
+  declare private readonly ownIp: number
+  declare private readonly peerIp: number
+  declare private readonly windowBytes: number
+  declare private readonly segmentsPerAck: number
+  declare private readonly delayedAckPs: Float64Array
   /** First sequence number of each stream, int32. */
-  private declare readonly initialSequences: Int32Array
+  declare private readonly initialSequences: Int32Array
   /** Next sequence number expected (RCV.NXT). */
-  private declare readonly nextSequences: Int32Array
+  declare private readonly nextSequences: Int32Array
   /** What the last acknowledgement said [RFC 7323: Last.ACK.sent]. */
-  private declare readonly ackedSequences: Int32Array
+  declare private readonly ackedSequences: Int32Array
   /** The own sequence number in every acknowledgement: this end sends no data. */
-  private declare readonly ownSequences: Int32Array
+  declare private readonly ownSequences: Int32Array
   /** In-order segments since the last acknowledgement. */
-  private declare readonly unackedSegments: Int32Array
+  declare private readonly unackedSegments: Int32Array
   /** When the delayed acknowledgement is due; Infinity when none is. */
-  private declare readonly ackDeadlinesPs: Float64Array
+  declare private readonly ackDeadlinesPs: Float64Array
   private readonly counts = new Float64Array(8)
 
   constructor(options: StreamReceiverOptions) {
@@ -171,7 +171,7 @@ export class StreamReceiver {
    * Takes a frame of `frameSizeBytes` (without FCS) whose headers lie at `headerOffset`; the payload may
    * lie elsewhere and is not looked at. Returns bits: ACK_NOW, IN_ORDER, …
    */
-  onSegment(bytes: Uint8Array, headerOffset: number, frameSizeBytes: number): number {
+  readonly onSegment = (bytes: Uint8Array, headerOffset: number, frameSizeBytes: number): number => {
     const segment = this.segment
     this.stream = STREAM_NONE
     this.newBytes = 0
@@ -202,7 +202,7 @@ export class StreamReceiver {
   }
 
   /** Writes the acknowledgement of `stream` as a whole frame; returns its size. */
-  buildAck(stream: number, bytes: Uint8Array, offset: number): number {
+  readonly buildAck = (stream: number, bytes: Uint8Array, offset: number): number => {
     const next = this.nextSequences[stream]!
     this.unackedSegments[stream] = 0
     this.ackDeadlinesPs[stream] = Infinity
@@ -212,7 +212,7 @@ export class StreamReceiver {
   }
 
   /** A stream whose delayed acknowledgement is due now, or STREAM_NONE; `buildAck` settles it. */
-  dueAck(): number {
+  readonly dueAck = (): number => {
     const nowPs = this.clock[0]!
     for (let stream = 0; stream < this.streamCount; stream++) {
       if (this.ackDeadlinesPs[stream]! <= nowPs) return stream
@@ -221,12 +221,12 @@ export class StreamReceiver {
   }
 
   /** When the delayed acknowledgement of `stream` is due; Infinity when none is. */
-  ackDeadlinePs(stream: number): number {
+  readonly ackDeadlinePs = (stream: number): number => {
     return this.ackDeadlinesPs[stream]!
   }
 
   /** The earliest time at which a delayed acknowledgement is due; Infinity when none is. */
-  nextDeadlinePs(): number {
+  readonly nextDeadlinePs = (): number => {
     let earliestPs = Infinity
     for (let stream = 0; stream < this.streamCount; stream++) {
       if (this.ackDeadlinesPs[stream]! < earliestPs) earliestPs = this.ackDeadlinesPs[stream]!
@@ -235,12 +235,12 @@ export class StreamReceiver {
   }
 
   /** True when bytes beyond a hole have arrived. */
-  hasHole(stream: number): boolean {
+  readonly hasHole = (stream: number): boolean => {
     return this.ranges.count(stream) !== 0
   }
 
   /** What has been counted since the start. */
-  counters(): StreamReceiverCounters {
+  readonly counters = (): StreamReceiverCounters => {
     const counts = this.counts
     return {
       segments: counts[COUNT_SEGMENTS]!,
@@ -254,7 +254,7 @@ export class StreamReceiver {
     }
   }
 
-  private advance(stream: number, next: number, end: number): number {
+  private readonly advance = (stream: number, next: number, end: number): number => {
     let reached = end
     let bits = IN_ORDER
     this.newBytes = (end - next) | 0
@@ -277,7 +277,7 @@ export class StreamReceiver {
     return bits
   }
 
-  private hold(stream: number, next: number, sequence: number, end: number): number {
+  private readonly hold = (stream: number, next: number, sequence: number, end: number): number => {
     const newBytes = this.ranges.insert(stream, next, sequence, end)
     if (newBytes === RANGES_FULL) return this.discard()
     if (newBytes === 0) return this.duplicate()
@@ -287,28 +287,28 @@ export class StreamReceiver {
     return OUT_OF_ORDER | ACK_NOW
   }
 
-  private duplicate(): number {
+  private readonly duplicate = (): number => {
     this.counts[COUNT_DUPLICATE]! += 1
     return DUPLICATE | ACK_NOW
   }
 
-  private discard(): number {
+  private readonly discard = (): number => {
     this.counts[COUNT_DISCARDED]! += 1
     return DISCARDED | ACK_NOW
   }
 
-  private unknown(): number {
+  private readonly unknown = (): number => {
     this.counts[COUNT_UNKNOWN]! += 1
     return UNKNOWN
   }
 
-  private malformed(): number {
+  private readonly malformed = (): number => {
     this.counts[COUNT_MALFORMED]! += 1
     return MALFORMED
   }
 
   /** The value to echo is that of the oldest segment not acknowledged yet [RFC 7323 4.3]. */
-  private takeTimestamp(bytes: Uint8Array, stream: number): void {
+  private readonly takeTimestamp = (bytes: Uint8Array, stream: number): void => {
     const segment = this.segment
     if (((segment.sequence - this.ackedSequences[stream]!) | 0) > 0) return
     const value = readInt32(bytes, segment.timestampOffset + TCP_TIMESTAMP_VALUE_OFFSET_BYTES)

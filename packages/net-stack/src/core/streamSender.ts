@@ -91,35 +91,35 @@ export class StreamSender {
   isRetransmission = false
 
   private readonly segment = new TcpSegment()
-  private declare readonly flows: FlowTable
-  private declare readonly headers: HeaderTemplates
-  private declare readonly clock: Float64Array
-  private declare readonly ownIp: number
-  private declare readonly peerIp: number
-  private declare readonly timeoutPs: Float64Array
+  declare private readonly flows: FlowTable
+  declare private readonly headers: HeaderTemplates
+  declare private readonly clock: Float64Array
+  declare private readonly ownIp: number
+  declare private readonly peerIp: number
+  declare private readonly timeoutPs: Float64Array
   private isStopped = false
   /** Sequence number of each stream's first byte, int32. */
-  private declare readonly initialSequences: Int32Array
+  declare private readonly initialSequences: Int32Array
   /** First byte not acknowledged (SND.UNA). */
-  private declare readonly unacked: Int32Array
+  declare private readonly unacked: Int32Array
   /** Next byte to send (SND.NXT); goes back to `unacked` on a time-out. */
-  private declare readonly next: Int32Array
+  declare private readonly next: Int32Array
   /** One beyond the last byte ever sent. */
-  private declare readonly sentEnd: Int32Array
+  declare private readonly sentEnd: Int32Array
   /** Where a running recovery ends: `sentEnd` when it began [RFC 6582: recover]. */
-  private declare readonly recoveryEnd: Int32Array
+  declare private readonly recoveryEnd: Int32Array
   /** Only acknowledgements beyond this may start a recovery, lest what a time-out sent twice starts one. */
-  private declare readonly recoveryBarrier: Int32Array
+  declare private readonly recoveryBarrier: Int32Array
   /** 1 while in fast recovery. */
-  private declare readonly inRecovery: Uint8Array
+  declare private readonly inRecovery: Uint8Array
   /** 1 when the segment at `unacked` is to be sent again. */
-  private declare readonly retransmit: Uint8Array
+  declare private readonly retransmit: Uint8Array
   /** Duplicates of the last acknowledgement. */
-  private declare readonly duplicateAcks: Int32Array
+  declare private readonly duplicateAcks: Int32Array
   /** The peer's sequence number in every segment sent: it sends no data. */
-  private declare readonly peerSequences: Int32Array
+  declare private readonly peerSequences: Int32Array
   /** When the time-out runs out; Infinity when nothing is outstanding. */
-  private declare readonly deadlinesPs: Float64Array
+  declare private readonly deadlinesPs: Float64Array
   private readonly counts = new Float64Array(8)
 
   constructor(options: StreamSenderOptions) {
@@ -164,7 +164,7 @@ export class StreamSender {
   }
 
   /** True when `nextSegment` has something to send. */
-  canSend(stream: number): boolean {
+  readonly canSend = (stream: number): boolean => {
     if (this.retransmit[stream] !== 0) return true
     const next = this.next[stream]!
     if (((next - this.sentEnd[stream]!) | 0) < 0) return true
@@ -176,7 +176,7 @@ export class StreamSender {
    * Takes the next segment of `stream`, which is sent from now on: the distance of its first byte from the
    * first byte of the stream, modulo 2^32 (int32). Only after `canSend`.
    */
-  nextSegment(stream: number): number {
+  readonly nextSegment = (stream: number): number => {
     const next = this.next[stream]!
     const sentEnd = this.sentEnd[stream]!
     let sequence = next
@@ -203,14 +203,14 @@ export class StreamSender {
    * Writes the header of a segment that `nextSegment` gave; returns its size. `payloadSum` is the
    * unfolded checksum sum of the payload (`PayloadSums`); with `tcpChecksum: false` any number will do.
    */
-  writeHeader(
+  readonly writeHeader = (
     stream: number,
     sequenceOffset: number,
     payloadSizeBytes: number,
     payloadSum: number,
     bytes: Uint8Array,
     offset: number
-  ): number {
+  ): number => {
     const sequence = (this.initialSequences[stream]! + sequenceOffset) | 0
     const peer = this.peerSequences[stream]!
     return this.headers.write(stream, sequence, peer, payloadSizeBytes, payloadSum, bytes, offset)
@@ -220,7 +220,7 @@ export class StreamSender {
    * Takes a frame that may be an acknowledgement. Returns its stream, or STREAM_NONE when it is not for
    * these streams; `ackEvents` and `ackedBytes` say what it did.
    */
-  onAck(bytes: Uint8Array, frameOffset: number, frameSizeBytes: number): number {
+  readonly onAck = (bytes: Uint8Array, frameOffset: number, frameSizeBytes: number): number => {
     const segment = this.segment
     this.ackEvents = 0
     this.ackedBytes = 0
@@ -249,7 +249,7 @@ export class StreamSender {
    * Takes one stream whose time-out has run out and makes it go back; returns it, or STREAM_NONE when no
    * more are due. Whoever keeps the time calls it until then, and sends what `canSend` allows.
    */
-  expire(): number {
+  readonly expire = (): number => {
     const nowPs = this.clock[0]!
     for (let stream = 0; stream < this.streamCount; stream++) {
       if (this.deadlinesPs[stream]! > nowPs) continue
@@ -266,7 +266,7 @@ export class StreamSender {
   }
 
   /** The earliest time at which a time-out runs out; Infinity when nothing is outstanding. */
-  nextDeadlinePs(): number {
+  readonly nextDeadlinePs = (): number => {
     let earliestPs = Infinity
     for (let stream = 0; stream < this.streamCount; stream++) {
       if (this.deadlinesPs[stream]! < earliestPs) earliestPs = this.deadlinesPs[stream]!
@@ -275,17 +275,17 @@ export class StreamSender {
   }
 
   /** No new data from now on; what is outstanding is still sent again when lost. */
-  stop(): void {
+  readonly stop = (): void => {
     this.isStopped = true
   }
 
   /** Bytes sent and not acknowledged. */
-  outstanding(stream: number): number {
+  readonly outstanding = (stream: number): number => {
     return (this.sentEnd[stream]! - this.unacked[stream]!) | 0
   }
 
   /** True when nothing is outstanding on any stream. */
-  allAcked(): boolean {
+  readonly allAcked = (): boolean => {
     for (let stream = 0; stream < this.streamCount; stream++) {
       if (this.sentEnd[stream] !== this.unacked[stream]) return false
     }
@@ -293,7 +293,7 @@ export class StreamSender {
   }
 
   /** What has been counted since the start. */
-  counters(): StreamSenderCounters {
+  readonly counters = (): StreamSenderCounters => {
     const counts = this.counts
     return {
       segments: counts[COUNT_SEGMENTS]!,
@@ -307,7 +307,7 @@ export class StreamSender {
     }
   }
 
-  private advance(stream: number, acknowledgement: number, advanceBytes: number): void {
+  private readonly advance = (stream: number, acknowledgement: number, advanceBytes: number): void => {
     this.ackedBytes = advanceBytes
     this.ackEvents = WINDOW_OPENED
     this.unacked[stream] = acknowledgement
@@ -328,7 +328,7 @@ export class StreamSender {
     else this.restartTimer(stream)
   }
 
-  private repeat(stream: number): void {
+  private readonly repeat = (stream: number): void => {
     if (this.sentEnd[stream] === this.unacked[stream]) return
     const duplicates = this.duplicateAcks[stream]! + 1
     this.duplicateAcks[stream] = duplicates
@@ -343,21 +343,21 @@ export class StreamSender {
     this.restartTimer(stream)
   }
 
-  private askRetransmit(stream: number): void {
+  private readonly askRetransmit = (stream: number): void => {
     this.retransmit[stream] = 1
     this.ackEvents |= RETRANSMISSION_DUE
   }
 
-  private restartTimer(stream: number): void {
+  private readonly restartTimer = (stream: number): void => {
     this.deadlinesPs[stream] = this.clock[0]! + this.timeoutPs[0]!
   }
 
-  private ignore(): void {
+  private readonly ignore = (): void => {
     this.ackEvents = ACK_IGNORED
     this.counts[COUNT_IGNORED]! += 1
   }
 
-  private unknown(): number {
+  private readonly unknown = (): number => {
     this.counts[COUNT_UNKNOWN]! += 1
     return STREAM_NONE
   }

@@ -15,8 +15,18 @@
  * CPUs that ask at the same instant are served in the order of their numbers. A waiter spins: it stays busy.
  */
 import { assert, fail } from "./assert.ts"
-import { ACCOUNT_COUNT, ACCOUNT_LOCK_HAND_OFF, ACCOUNT_LOCK_WAIT, type Account } from "./accounts.ts"
+import {
+  ACCOUNT_COUNT as accountCount,
+  ACCOUNT_LOCK_HAND_OFF as accountLockHandOff,
+  ACCOUNT_LOCK_WAIT as accountLockWait,
+  type Account
+} from "./accounts.ts"
 import type { Source, Timeline } from "./timeline.ts"
+
+// Copies in this module: an imported binding costs a load and a check at each use.
+const ACCOUNT_COUNT = accountCount
+const ACCOUNT_LOCK_HAND_OFF = accountLockHandOff
+const ACCOUNT_LOCK_WAIT = accountLockWait
 
 /** One step of a program on `cpu`; returns the next step, or PARKED. */
 export type Step = (cpu: number) => StepId
@@ -140,7 +150,7 @@ export class Cpus {
   }
 
   /** Adds a step to the table; `name` appears in error messages and traces. */
-  define(name: string, step: Step): StepId {
+  readonly define = (name: string, step: Step): StepId => {
     this.steps.push(step)
     this.stepNames.push(name)
     return this.steps.length - 1
@@ -150,7 +160,7 @@ export class Cpus {
    * Books `durationPs`, a whole number, of the CPU's time; longer when its core's other threads are busy.
    * MODEL: which of them are is asked when the step runs, which may be ahead of the world's clock.
    */
-  spend(cpu: number, account: Account, durationPs: number): void {
+  readonly spend = (cpu: number, account: Account, durationPs: number): void => {
     if (this.isShared) {
       this.book(cpu, account, Math.floor(durationPs * this.slowdowns[this.busyThreads[this.coreOf[cpu]!]!]!))
       return
@@ -158,19 +168,19 @@ export class Cpus {
     this.book(cpu, account, durationPs)
   }
 
-  private book(cpu: number, account: Account, durationPs: number): void {
+  private readonly book = (cpu: number, account: Account, durationPs: number): void => {
     this.localPs[cpu]! += durationPs
     this.ledger[cpu * ACCOUNT_COUNT + account]! += durationPs
   }
 
   /** Enters a subroutine at `entry`; `leave` goes on at `then`. */
-  call(cpu: number, entry: StepId, then: StepId): StepId {
+  readonly call = (cpu: number, entry: StepId, then: StepId): StepId => {
     this.enter(cpu, then)
     return entry
   }
 
   /** The step that runs has become a subroutine's first: its `leave` goes on at `then`. */
-  enter(cpu: number, then: StepId): void {
+  readonly enter = (cpu: number, then: StepId): void => {
     const depth = this.callDepth[cpu]!
     if (depth >= CALL_DEPTH_MAX) fail("a program's calls nest too deep")
     this.callStack[cpu * CALL_DEPTH_MAX + depth] = then
@@ -178,7 +188,7 @@ export class Cpus {
   }
 
   /** Leaves the subroutine that was entered last. */
-  leave(cpu: number): StepId {
+  readonly leave = (cpu: number): StepId => {
     const depth = this.callDepth[cpu]! - 1
     if (depth < 0) fail("a program left a subroutine that it had not entered")
     this.callDepth[cpu] = depth
@@ -186,12 +196,12 @@ export class Cpus {
   }
 
   /** Is the CPU running a program or waiting inside one? */
-  isAwake(cpu: number): boolean {
+  readonly isAwake = (cpu: number): boolean => {
     return this.awake[cpu] === 1
   }
 
   /** Wakes an idle CPU now, or when its last program has ended, to run `step`. */
-  wake(cpu: number, step: StepId): void {
+  readonly wake = (cpu: number, step: StepId): void => {
     if (this.awake[cpu] !== 0) fail("a CPU that is awake was woken")
     this.setAwake(cpu)
     const nowPs = this.timeline.clock[0]!
@@ -201,7 +211,7 @@ export class Cpus {
   }
 
   /** The program ends; the CPU is idle from its local time on, until `wake`. */
-  sleep(cpu: number): StepId {
+  readonly sleep = (cpu: number): StepId => {
     this.awake[cpu] = 0
     this.busyThreads[this.coreOf[cpu]!]! -= 1
     this.busySums[cpu]! += this.localPs[cpu]! - this.awakeSince[cpu]!
@@ -209,23 +219,23 @@ export class Cpus {
   }
 
   /** Stays busy, lets the world catch up with the CPU's local time, and goes on at `then`. */
-  lookAgain(cpu: number, then: StepId): StepId {
+  readonly lookAgain = (cpu: number, then: StepId): StepId => {
     this.resumeAt[cpu] = then
     this.timeline.setTimer(this.timers[cpu]!, this.localPs[cpu]!)
     return PARKED
   }
 
   /** True when the CPU's local time is past the world's clock: something may happen in between. */
-  isAhead(cpu: number): boolean {
+  readonly isAhead = (cpu: number): boolean => {
     return this.localPs[cpu]! > this.timeline.clock[0]!
   }
 
-  private setAwake(cpu: number): void {
+  private readonly setAwake = (cpu: number): void => {
     this.awake[cpu] = 1
     this.busyThreads[this.coreOf[cpu]!]! += 1
   }
 
-  private run(cpu: number, first: StepId): void {
+  private readonly run = (cpu: number, first: StepId): void => {
     const steps = this.steps
     let step = first
     let count = 0
@@ -239,7 +249,7 @@ export class Cpus {
    * Runs a subroutine at once, to its end, with no other CPU in the world: bring-up, shutdown, tests and
    * simulators with one CPU. Locks are free or let go in time; the program must not sleep.
    */
-  runAlone(cpu: number, entry: StepId): void {
+  readonly runAlone = (cpu: number, entry: StepId): void => {
     const wasAlone = this.isAlone
     const wasAwake = this.awake[cpu] === 1
     if (!wasAwake) {
@@ -257,7 +267,7 @@ export class Cpus {
   }
 
   /** A lock that is free. Its name is the one that reports show. */
-  makeLock(name: string): LockId {
+  readonly makeLock = (name: string): LockId => {
     let slots = 1
     while (slots < this.count) slots *= 2
     const id = this.locks.length
@@ -276,7 +286,7 @@ export class Cpus {
   }
 
   /** Asks for a lock at the CPU's local time; goes on at `then` when it is held. */
-  lock(cpu: number, lockId: LockId, then: StepId): StepId {
+  readonly lock = (cpu: number, lockId: LockId, then: StepId): StepId => {
     const lock = this.locks[lockId]!
     if (this.isAlone) {
       this.take(cpu, lock, Math.max(this.localPs[cpu]!, lock.times[FREE_AT]!), 0)
@@ -303,13 +313,13 @@ export class Cpus {
     return PARKED
   }
 
-  private scheduleGrant(lock: Lock): void {
+  private readonly scheduleGrant = (lock: Lock): void => {
     const freePs = lock.times[FREE_AT]!
     const askPs = lock.askTimes[lock.askHead & lock.askMask]!
     this.timeline.setTimer(lock.timer, freePs > askPs ? freePs : askPs)
   }
 
-  private grant(lockId: LockId): void {
+  private readonly grant = (lockId: LockId): void => {
     const lock = this.locks[lockId]!
     const { askMask, askTimes } = lock
     const nowPs = this.timeline.clock[0]!
@@ -324,7 +334,7 @@ export class Cpus {
   }
 
   /** The lock changes hands at `atPs`; a hand-off to a CPU that waited costs more than an acquire. */
-  private take(cpu: number, lock: Lock, atPs: number, waiters: number): void {
+  private readonly take = (cpu: number, lock: Lock, atPs: number, waiters: number): void => {
     if (lock.holder !== NOBODY) fail("a lock that is held was granted")
     const waitPs = atPs - this.localPs[cpu]!
     let costPs = this.acquirePs
@@ -341,7 +351,7 @@ export class Cpus {
   }
 
   /** Lets a lock go at the CPU's local time. */
-  unlock(cpu: number, lockId: LockId): void {
+  readonly unlock = (cpu: number, lockId: LockId): void => {
     const lock = this.locks[lockId]!
     if (lock.holder !== cpu) fail("a lock was let go by a CPU that does not hold it")
     lock.holder = NOBODY
@@ -352,7 +362,7 @@ export class Cpus {
   }
 
   /** What each lock has seen since the beginning. */
-  lockCounts(): ReadonlyArray<LockCounts> {
+  readonly lockCounts = (): ReadonlyArray<LockCounts> => {
     return this.locks.map(({ name, times }) => ({
       name,
       busyPs: times[BUSY_SUM]!,
@@ -363,13 +373,13 @@ export class Cpus {
   }
 
   /** Busy time of a CPU up to its local time, measured between waking and falling asleep. */
-  busyPs(cpu: number): number {
+  readonly busyPs = (cpu: number): number => {
     const openPs = this.awake[cpu] === 1 ? this.localPs[cpu]! - this.awakeSince[cpu]! : 0
     return this.busySums[cpu]! + openPs
   }
 
   /** Sum of a CPU's accounts; equals `busyPs` at any moment between events. */
-  bookedPs(cpu: number): number {
+  readonly bookedPs = (cpu: number): number => {
     let sum = 0
     for (let account = 0; account < ACCOUNT_COUNT; account++) sum += this.ledger[cpu * ACCOUNT_COUNT + account]!
     return sum

@@ -42,7 +42,7 @@ export class FramePool {
   }
 
   /** A frame without bytes. A pool is as large as its world can need; an empty one is a defect. */
-  allocate(): Frame {
+  readonly allocate = (): Frame => {
     if (this.freeCount === 0) fail("the frame pool is empty")
     const frame = this.freeSlots[--this.freeCount]!
     this.headBytes[frame] = 0
@@ -51,23 +51,23 @@ export class FramePool {
   }
 
   /** Gives the slot back; the frame is gone. */
-  free(frame: Frame): void {
+  readonly free = (frame: Frame): void => {
     if (this.freeCount === this.freeSlots.length) fail("more frames were given back than were taken")
     this.freeSlots[this.freeCount++] = frame
   }
 
   /** Where the slot's own storage starts in memory. */
-  headOffset(frame: Frame): number {
+  readonly headOffset = (frame: Frame): number => {
     return this.base + (frame << FRAME_SLOT_SHIFT)
   }
 
   /** Length without FCS. */
-  lengthBytes(frame: Frame): number {
+  readonly lengthBytes = (frame: Frame): number => {
     return this.headBytes[frame]! + this.bodyBytes[frame]!
   }
 
   /** Copies `sizeBytes` of the frame, from byte `from` on, to `to` in memory. */
-  copyOut(frame: Frame, from: number, sizeBytes: number, to: number): void {
+  readonly copyOut = (frame: Frame, from: number, sizeBytes: number, to: number): void => {
     const headBytes = this.headBytes[frame]!
     if (from + sizeBytes > headBytes + this.bodyBytes[frame]!) fail("a copy passes the end of its frame")
     if (from < headBytes) {
@@ -80,7 +80,7 @@ export class FramePool {
   }
 
   /** Appends bytes from memory to the head. */
-  append(frame: Frame, from: number, sizeBytes: number): void {
+  readonly append = (frame: Frame, from: number, sizeBytes: number): void => {
     const headBytes = this.headBytes[frame]!
     assert(headBytes + sizeBytes <= FRAME_SLOT_BYTES, "a frame is longer than its slot")
     this.memory.copy(from, this.headOffset(frame) + headBytes, sizeBytes)
@@ -88,7 +88,7 @@ export class FramePool {
   }
 
   /** One byte of the frame. */
-  byteAt(frame: Frame, index: number): number {
+  readonly byteAt = (frame: Frame, index: number): number => {
     const headBytes = this.headBytes[frame]!
     return index < headBytes
       ? this.memory.bytes[this.headOffset(frame) + index]!

@@ -34,7 +34,7 @@ export class Memory {
   }
 
   /** Sets storage outside the host's memory aside, 64-byte aligned; returns its offset. Never given back. */
-  reserveOutside(sizeBytes: number): number {
+  readonly reserveOutside = (sizeBytes: number): number => {
     const offset = this.nextOutside
     const end = offset + Math.ceil(sizeBytes / 64) * 64
     if (end > this.bytes.length) fail("no storage is left outside the host's memory")
@@ -43,7 +43,7 @@ export class Memory {
   }
 
   /** Copies bytes anywhere in the array. The ranges must not overlap. */
-  copy(from: number, to: number, sizeBytes: number): void {
+  readonly copy = (from: number, to: number, sizeBytes: number): void => {
     if (sizeBytes > WORDWISE_BYTES_MAX || ((from | to) & 3) !== 0) {
       this.bytes.copyWithin(to, from, from + sizeBytes)
       return
@@ -58,7 +58,7 @@ export class Memory {
   }
 
   /** True when two ranges hold the same bytes. */
-  equals(left: number, right: number, sizeBytes: number): boolean {
+  readonly equals = (left: number, right: number, sizeBytes: number): boolean => {
     const bytes = this.bytes
     let index = 0
     if (((left | right) & 3) === 0) {

@@ -55,14 +55,14 @@ export class PageAllocator {
   }
 
   /** The smallest order whose blocks hold `sizeBytes`. */
-  orderFor(sizeBytes: number): number {
+  readonly orderFor = (sizeBytes: number): number => {
     let order = 0
     while (this.pageSizeBytes * 2 ** order < sizeBytes) order++
     return order
   }
 
   /** A block of 2^order pages, or PAGE_NONE. */
-  allocate(order: number): PhysAddr {
+  readonly allocate = (order: number): PhysAddr => {
     this.allocations++
     if (this.failAt > 0 && --this.failAt === 0) {
       this.failures++
@@ -87,7 +87,7 @@ export class PageAllocator {
   }
 
   /** Gives a block back by its start; buddies that are both free become one block again. */
-  free(phys: PhysAddr): void {
+  readonly free = (phys: PhysAddr): void => {
     let page = phys / this.pageSizeBytes
     const state = this.state[page]
     if (state === undefined || state < ALLOCATED_BASE) fail("a page that is not allocated was freed")
@@ -104,7 +104,7 @@ export class PageAllocator {
     this.putFree(page, order)
   }
 
-  private putFree(page: number, order: number): void {
+  private readonly putFree = (page: number, order: number): void => {
     const head = this.freeHeads[order]!
     this.state[page] = order
     this.nextFree[page] = head
@@ -113,7 +113,7 @@ export class PageAllocator {
     this.freeHeads[order] = page
   }
 
-  private takeFree(page: number, order: number): void {
+  private readonly takeFree = (page: number, order: number): void => {
     const next = this.nextFree[page]!
     const previous = this.previousFree[page]!
     if (previous === LIST_END) this.freeHeads[order] = next

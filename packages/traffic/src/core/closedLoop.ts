@@ -78,35 +78,35 @@ export class ClosedLoop implements FrameSource, LinkPeer {
   /** Wire times of each segment's latest transmission; index: `lapOf`. */
   declare readonly firstBitsPs: Float64Array
   declare readonly lastBitsPs: Float64Array
-  private declare readonly lapShift: number
-  private declare readonly lapMask: number
-  private declare readonly lapCount: number
+  declare private readonly lapShift: number
+  declare private readonly lapMask: number
+  declare private readonly lapCount: number
   /** The stream's pattern begins here; even places payload on the pattern's word boundaries. */
-  private declare readonly salts: Int32Array
-  private declare readonly pattern: Pattern
+  declare private readonly salts: Int32Array
+  declare private readonly pattern: Pattern
   /** Checksum sum of a segment's payload, by its place in the pattern shifted by `sumShift`. */
-  private declare readonly sums: Int32Array
-  private declare readonly sumShift: number
-  private declare readonly timeline: Timeline
-  private declare readonly memory: Memory
-  private declare readonly frames: FramePool
-  private declare readonly link: Link
-  private declare readonly times: Float64Array
+  declare private readonly sums: Int32Array
+  declare private readonly sumShift: number
+  declare private readonly timeline: Timeline
+  declare private readonly memory: Memory
+  declare private readonly frames: FramePool
+  declare private readonly link: Link
+  declare private readonly times: Float64Array
   /** Streams that may send, in the order of their turns: a ring, each stream in it at most once. */
-  private declare readonly turns: Int32Array
-  private declare readonly isQueued: Uint8Array
-  private declare readonly turnMask: number
+  declare private readonly turns: Int32Array
+  declare private readonly isQueued: Uint8Array
+  declare private readonly turnMask: number
   private turnHead = 0
   private turnCount = 0
   /** Lap of the segment that was handed to the link last. */
   private lap = 0
-  private declare readonly starter: Source
-  private declare readonly timeouts: Source
+  declare private readonly starter: Source
+  declare private readonly timeouts: Source
   private isTimerSet = false
   private isStopped = false
   /** Streams in the order in which they start, and when. */
-  private declare readonly startOrder: Int32Array
-  private declare readonly startsPs: Float64Array
+  declare private readonly startOrder: Int32Array
+  declare private readonly startsPs: Float64Array
   private startCount = 0
 
   constructor(options: ClosedLoopOptions) {
@@ -160,14 +160,14 @@ export class ClosedLoop implements FrameSource, LinkPeer {
   }
 
   /** Streams start from now on, each at its phase. */
-  start(): void {
+  readonly start = (): void => {
     const nowPs = this.timeline.clock[0]!
     for (let stream = 0; stream < this.startsPs.length; stream++) this.startsPs[stream]! += nowPs
     this.startDue()
   }
 
   /** No new data; what is outstanding is still sent again when it was lost. */
-  stop(): void {
+  readonly stop = (): void => {
     this.isStopped = true
     this.sender.stop()
     this.timeline.clearTimer(this.starter)
@@ -178,7 +178,7 @@ export class ClosedLoop implements FrameSource, LinkPeer {
     return this.isStopped && this.sender.allAcked()
   }
 
-  private startDue(): void {
+  private readonly startDue = (): void => {
     const nowPs = this.timeline.clock[0]!
     while (this.startCount < this.startOrder.length) {
       const stream = this.startOrder[this.startCount]!
@@ -193,21 +193,21 @@ export class ClosedLoop implements FrameSource, LinkPeer {
   }
 
   /** Where the times of the segment at this offset of the stream (modulo 2^32) are kept. */
-  lapOf(stream: number, sequenceOffset: number): number {
+  readonly lapOf = (stream: number, sequenceOffset: number): number => {
     return stream * this.lapCount + ((sequenceOffset >>> this.lapShift) & this.lapMask)
   }
 
   /** Where the byte at this offset of the stream is in the endless pattern. */
-  positionOf(stream: number, sequenceOffset: number): number {
+  readonly positionOf = (stream: number, sequenceOffset: number): number => {
     return (sequenceOffset + this.salts[stream]!) | 0
   }
 
   /** The checksum sum of the segment whose payload begins there. */
-  payloadSumAt(position: number): number {
+  readonly payloadSumAt = (position: number): number => {
     return this.sums[(position & POSITION_MASK) >> this.sumShift]!
   }
 
-  private queue(stream: number): void {
+  private readonly queue = (stream: number): void => {
     if (this.isQueued[stream] !== 0) return
     this.isQueued[stream] = 1
     this.turns[(this.turnHead + this.turnCount) & this.turnMask] = stream
@@ -215,7 +215,7 @@ export class ClosedLoop implements FrameSource, LinkPeer {
   }
 
   /** The next stream whose turn it is and that may send, or STREAM_NONE. */
-  private takeTurn(): number {
+  private readonly takeTurn = (): number => {
     while (this.turnCount > 0) {
       const stream = this.turns[this.turnHead]!
       this.turnHead = (this.turnHead + 1) & this.turnMask
@@ -226,7 +226,7 @@ export class ClosedLoop implements FrameSource, LinkPeer {
     return NO_STREAM
   }
 
-  nextFrame(): Frame {
+  readonly nextFrame = (): Frame => {
     const stream = this.takeTurn()
     if (stream === NO_STREAM) return NO_FRAME
     const { sender, frames, segmentBytes } = this
@@ -250,12 +250,12 @@ export class ClosedLoop implements FrameSource, LinkPeer {
     return frame
   }
 
-  frameTimed(_frame: Frame): void {
+  readonly frameTimed = (_frame: Frame): void => {
     this.firstBitsPs[this.lap] = this.times[FIRST]!
     this.lastBitsPs[this.lap] = this.times[LAST]!
   }
 
-  frameArrived(frame: Frame): void {
+  readonly frameArrived = (frame: Frame): void => {
     const { frames, sender } = this
     assert(frames.bodyBytes[frame] === 0, "a frame from the device has a body")
     const stream = sender.onAck(this.memory.bytes, frames.headOffset(frame), frames.headBytes[frame]!)
@@ -272,13 +272,13 @@ export class ClosedLoop implements FrameSource, LinkPeer {
    * One timer for all streams, set only when it is not: it then finds later deadlines, since every
    * deadline is the same span after an acknowledgement, and is set again.
    */
-  private setTimer(): void {
+  private readonly setTimer = (): void => {
     const deadlinePs = this.sender.nextDeadlinePs()
     this.isTimerSet = deadlinePs !== Infinity
     if (this.isTimerSet) this.timeline.setTimer(this.timeouts, deadlinePs)
   }
 
-  private expire(): void {
+  private readonly expire = (): void => {
     let stream = this.sender.expire()
     while (stream !== NO_STREAM) {
       this.queue(stream)

@@ -18,13 +18,13 @@ export interface DatagramSinkOptions {
 export class DatagramSink extends Sink {
   /** Frames that came behind a later frame of their flow. */
   framesReordered = 0
-  private declare readonly source: OpenLoop
-  private declare readonly pattern: Pattern
+  declare private readonly source: OpenLoop
+  declare private readonly pattern: Pattern
   /** Number of the latest frame of each flow. */
-  private declare readonly latest: Int32Array
-  private declare readonly hasLatest: Uint8Array
+  declare private readonly latest: Int32Array
+  declare private readonly hasLatest: Uint8Array
   /** Where the header as it was sent is written again, to be compared. */
-  private declare readonly scratch: number
+  declare private readonly scratch: number
   private line = 0
 
   constructor(options: DatagramSinkOptions) {

@@ -41,20 +41,20 @@ export class Link {
   declare readonly rateBitsPerSecond: number
   /** Inbound frames that were shorter than 60 bytes. */
   framesPadded = 0
-  private declare source: FrameSource | undefined
-  private declare peer: LinkPeer | undefined
+  declare private source: FrameSource | undefined
+  declare private peer: LinkPeer | undefined
   private isIdle = true
   /** The one frame between source and device, while propagation is within the gap. */
   private incoming: Frame = FRAME_NONE
-  private declare readonly timeline: Timeline
-  private declare readonly memory: Memory
-  private declare readonly frames: FramePool
-  private declare readonly wire: Wire
-  private declare readonly propagationPs: Float64Array
-  private declare readonly isWithinGap: boolean
-  private declare readonly incomingTimer: Source
-  private declare readonly incomingLane: Source
-  private declare readonly outgoingLane: Source
+  declare private readonly timeline: Timeline
+  declare private readonly memory: Memory
+  declare private readonly frames: FramePool
+  declare private readonly wire: Wire
+  declare private readonly propagationPs: Float64Array
+  declare private readonly isWithinGap: boolean
+  declare private readonly incomingTimer: Source
+  declare private readonly incomingLane: Source
+  declare private readonly outgoingLane: Source
 
   constructor(options: LinkOptions) {
     const { timeline, frames, rateBitsPerSecond } = options
@@ -75,13 +75,13 @@ export class Link {
   }
 
   /** Names the one that sends to the device, and the one that gets what the device sends. */
-  attach(source: FrameSource, peer: LinkPeer): void {
+  readonly attach = (source: FrameSource, peer: LinkPeer): void => {
     this.source = source
     this.peer = peer
   }
 
   /** The source has a frame again. */
-  kick(): void {
+  readonly kick = (): void => {
     if (this.isIdle) this.startNext()
   }
 
@@ -92,7 +92,7 @@ export class Link {
     return isInboundQuiet && timeline.pending(this.outgoingLane) === 0
   }
 
-  private startNext(): void {
+  private readonly startNext = (): void => {
     const times = this.inbound.state
     const nowPs = this.timeline.clock[0]!
     if (times[FREE]! < nowPs) times[FREE] = nowPs
@@ -119,13 +119,13 @@ export class Link {
     }
   }
 
-  private arriveAndGoOn(): void {
+  private readonly arriveAndGoOn = (): void => {
     this.wire.deliver(this.incoming)
     this.startNext()
   }
 
   /** Zeros up to the shortest frame, as the sending MAC puts them. */
-  private pad(frame: Frame): void {
+  private readonly pad = (frame: Frame): void => {
     const { frames, memory } = this
     const headBytes = frames.headBytes[frame]!
     const bodyBytes = frames.bodyBytes[frame]!
@@ -138,7 +138,7 @@ export class Link {
   }
 
   /** The device hands a frame over; the link owns it from here, and frees it at the other end. */
-  transmit(frame: Frame): void {
+  readonly transmit = (frame: Frame): void => {
     const times = this.outbound.state
     times[NOT_BEFORE] = this.timeline.clock[0]!
     this.outbound.occupy(this.frames.lengthBytes(frame))
@@ -147,7 +147,7 @@ export class Link {
     this.timeline.push(this.outgoingLane, lastBitPs + this.propagationPs[0]!, frame)
   }
 
-  private leave(frame: Frame): void {
+  private readonly leave = (frame: Frame): void => {
     this.peer!.frameArrived(frame)
     this.frames.free(frame)
   }

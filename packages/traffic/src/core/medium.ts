@@ -43,9 +43,9 @@ export class Medium {
   /** What passed in each part of the window: frames, and their bytes with check sequence and padding. */
   readonly framesInWindow = new Tally()
   readonly frameBytesInWindow = new Tally()
-  private declare readonly window: Window
-  private declare readonly partFrames: Float64Array
-  private declare readonly partFrameBytes: Float64Array
+  declare private readonly window: Window
+  declare private readonly partFrames: Float64Array
+  declare private readonly partFrameBytes: Float64Array
 
   constructor(rateBitsPerSecond: number, window: Window) {
     assert(rateBitsPerSecond > 0, "a medium needs a rate")

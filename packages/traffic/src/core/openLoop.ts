@@ -76,11 +76,11 @@ export class OpenLoop implements FrameSource, LinkPeer {
   declare readonly lengths: Int32Array
   declare readonly recordMask: number
   private readonly next = new Float64Array(3)
-  private declare readonly isPoisson: boolean
-  private declare readonly isImix: boolean
-  private declare readonly fixedLengthBytes: number
-  private declare readonly arrivalPrng: Prng
-  private declare readonly sizePrng: Prng
+  declare private readonly isPoisson: boolean
+  declare private readonly isImix: boolean
+  declare private readonly fixedLengthBytes: number
+  declare private readonly arrivalPrng: Prng
+  declare private readonly sizePrng: Prng
   /** Frames that are due and wait for the wire: a ring of lengths and times. */
   private readonly backlogLengths = new Int32Array(SENDER_BACKLOG_FRAMES)
   private readonly backlogPs = new Float64Array(SENDER_BACKLOG_FRAMES)
@@ -91,13 +91,13 @@ export class OpenLoop implements FrameSource, LinkPeer {
   private record = 0
   private flow = 0
   private isRunning = false
-  private declare readonly timeline: Timeline
-  private declare readonly memory: Memory
-  private declare readonly frames: FramePool
-  private declare readonly link: Link
-  private declare readonly times: Float64Array
-  private declare readonly pattern: Pattern
-  private declare readonly pacer: Pacer
+  declare private readonly timeline: Timeline
+  declare private readonly memory: Memory
+  declare private readonly frames: FramePool
+  declare private readonly link: Link
+  declare private readonly times: Float64Array
+  declare private readonly pattern: Pattern
+  declare private readonly pacer: Pacer
 
   constructor(options: OpenLoopOptions) {
     const { timeline, link, frameBytes, rateBitsPerSecond } = options

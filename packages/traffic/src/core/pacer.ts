@@ -11,10 +11,10 @@ import { FREE_AT, NOT_BEFORE } from "./medium.ts"
 const LOOKAHEAD_PS = 20e6
 
 export class Pacer {
-  private declare readonly timeline: Timeline
-  private declare readonly link: Link
-  private declare readonly times: Float64Array
-  private declare readonly timer: Source
+  declare private readonly timeline: Timeline
+  declare private readonly link: Link
+  declare private readonly times: Float64Array
+  declare private readonly timer: Source
 
   constructor(timeline: Timeline, link: Link) {
     this.timeline = timeline

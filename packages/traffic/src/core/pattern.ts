@@ -24,7 +24,7 @@ const PRNG_STREAM_PATTERN = 0x7061_7474
 export class Pattern {
   /** Where the pattern starts in memory. */
   declare readonly base: number
-  private declare readonly memory: Memory
+  declare private readonly memory: Memory
 
   constructor(memory: Memory, seed: number) {
     this.memory = memory
@@ -37,12 +37,12 @@ export class Pattern {
   }
 
   /** Where in memory the pattern goes on from byte `position` of its endless repetition. */
-  at(position: number): number {
+  readonly at = (position: number): number => {
     return this.base + (position & PERIOD_MASK)
   }
 
   /** True when `sizeBytes` at `phys` are the pattern from `position` on. */
-  matches(position: number, phys: number, sizeBytes: number): boolean {
+  readonly matches = (position: number, phys: number, sizeBytes: number): boolean => {
     return isSame(this.memory, this.base + (position & PERIOD_MASK), phys, sizeBytes)
   }
 }

@@ -90,18 +90,18 @@ export class Replay implements FrameSource, LinkPeer {
   framesReturned = 0
   /** From the start until the wire is free again, picoseconds: what a window must span to see all of it. */
   declare readonly durationPs: number
-  private declare readonly isAtLineRate: boolean
+  declare private readonly isAtLineRate: boolean
   private nextRecord = 0
   private record = 0
   private isRunning = false
-  private declare readonly timeline: Timeline
-  private declare readonly memory: Memory
-  private declare readonly frames: FramePool
-  private declare readonly link: Link
-  private declare readonly wire: Wire
-  private declare readonly times: Float64Array
-  private declare readonly pattern: Pattern
-  private declare readonly pacer: Pacer
+  declare private readonly timeline: Timeline
+  declare private readonly memory: Memory
+  declare private readonly frames: FramePool
+  declare private readonly link: Link
+  declare private readonly wire: Wire
+  declare private readonly times: Float64Array
+  declare private readonly pattern: Pattern
+  declare private readonly pacer: Pacer
 
   constructor(options: ReplayOptions) {
     const { capture, link, memory, rateBitsPerSecond, timeline } = options

@@ -23,12 +23,12 @@ export interface ReplaySinkOptions {
 }
 
 export class ReplaySink extends Sink {
-  private declare readonly source: Replay
-  private declare readonly pattern: Pattern
-  private declare readonly isDelivered: Uint8Array
+  declare private readonly source: Replay
+  declare private readonly pattern: Pattern
+  declare private readonly isDelivered: Uint8Array
   /** Bytes of all delivered frames, each at its record's place. */
-  private declare readonly kept: Uint8Array | undefined
-  private declare readonly keptOffsets: Float64Array
+  declare private readonly kept: Uint8Array | undefined
+  declare private readonly keptOffsets: Float64Array
 
   constructor(options: ReplaySinkOptions) {
     super(options.memory, options.meter, "all")

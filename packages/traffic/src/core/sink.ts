@@ -27,8 +27,8 @@ export abstract class Sink {
   /** nowPs[0]: when the frame that is delivered next reaches the sink; the caller sets it. */
   readonly nowPs = new Float64Array(1)
   declare readonly meter: DeliveryMeter
-  protected declare readonly memory: Memory
-  protected declare readonly isChecked: boolean
+  declare protected readonly memory: Memory
+  declare protected readonly isChecked: boolean
 
   constructor(memory: Memory, meter: DeliveryMeter, check: Check) {
     this.memory = memory

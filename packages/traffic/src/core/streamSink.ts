@@ -30,9 +30,9 @@ const LINE_BYTES = CHECK_LINE_BYTES
 export class StreamSink extends Sink {
   /** Payload accepted for the first time, of all streams. */
   readonly newBytes = new Float64Array(1)
-  private declare readonly source: ClosedLoop
-  private declare readonly pattern: Pattern
-  private declare readonly segmentBytes: number
+  declare private readonly source: ClosedLoop
+  declare private readonly pattern: Pattern
+  declare private readonly segmentBytes: number
   /** Where the next line to be checked begins in its payload. */
   private line = 0
 
@@ -50,7 +50,7 @@ export class StreamSink extends Sink {
    *
    * phys0 is where the headers end, also when no payload follows there (bytes0 = 0): they are checked too.
    */
-  deliverStream(
+  readonly deliverStream = (
     stream: number,
     sequenceOffset: number,
     payloadBytes: number,
@@ -59,7 +59,7 @@ export class StreamSink extends Sink {
     bytes0: number,
     phys1: number,
     bytes1: number
-  ): void {
+  ): void => {
     this.framesDelivered++
     const isWhole = payloadBytes === this.segmentBytes && bytes0 + bytes1 === payloadBytes
     if (!isWhole || !this.isSound(stream, sequenceOffset, payloadBytes, phys0, bytes0, phys1)) {
@@ -79,14 +79,14 @@ export class StreamSink extends Sink {
     meter.recordLatency(source.firstBitsPs, lap, this.nowPs)
   }
 
-  private isSound(
+  private readonly isSound = (
     stream: number,
     sequenceOffset: number,
     payloadBytes: number,
     phys0: number,
     bytes0: number,
     phys1: number
-  ): boolean {
+  ): boolean => {
     const position = this.source.positionOf(stream, sequenceOffset)
     let from = 0
     let sizeBytes = payloadBytes
@@ -103,7 +103,7 @@ export class StreamSink extends Sink {
   }
 
   /** Every byte of the headers: the addresses, and the rest by the checksums, the receiver's check of IP's done. */
-  private isHeaderSound(position: number, payloadBytes: number, headerEnd: number): boolean {
+  private readonly isHeaderSound = (position: number, payloadBytes: number, headerEnd: number): boolean => {
     const { bytes } = this.memory
     const { headerSizeBytes } = this.source.sender
     const { receiver, sender } = this.source.endpoints

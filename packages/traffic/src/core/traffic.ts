@@ -168,8 +168,8 @@ export class Traffic {
   declare readonly streamSink: StreamSink | undefined
   /** Where the host takes whole frames, in an open loop or a replay. */
   declare readonly frameSink: DatagramSink | ReplaySink | undefined
-  private declare readonly replaySink: ReplaySink | undefined
-  private declare readonly timeline: Timeline
+  declare private readonly replaySink: ReplaySink | undefined
+  declare private readonly timeline: Timeline
 
   constructor(options: TrafficOptions) {
     const { timeline, memory, frames, wire } = options

@@ -16,23 +16,23 @@ import { BODY_BUFFER_BYTES, HEAD_BUFFER_BYTES, type ReceiveContext, type Receive
 
 export class MapPerPacket implements ReceiveStrategy {
   declare readonly name: string
-  private declare readonly world: DriverWorld
-  private declare readonly context: ReceiveContext
-  private declare readonly blocks: Blocks
-  private declare readonly heads: Array<ChunkCutter>
-  private declare readonly bodies: Array<ChunkCutter>
+  declare private readonly world: DriverWorld
+  declare private readonly context: ReceiveContext
+  declare private readonly blocks: Blocks
+  declare private readonly heads: Array<ChunkCutter>
+  declare private readonly bodies: Array<ChunkCutter>
   /** The pair of buffers that each CPU is mapping. */
-  private declare readonly newHead: Int32Array
-  private declare readonly newBody: Int32Array
-  private declare readonly newHeadBus: Float64Array
-  private declare readonly isPairReady: Uint8Array
-  private declare readonly pairHeadMapped: number
-  private declare readonly pairBodyMapped: number
-  private declare readonly pairGivenUp: number
-  private declare readonly takeReplaced: number
-  private declare readonly takeHeadUnmapped: number
-  private declare readonly takeDone: number
-  private declare readonly filled: number
+  declare private readonly newHead: Int32Array
+  declare private readonly newBody: Int32Array
+  declare private readonly newHeadBus: Float64Array
+  declare private readonly isPairReady: Uint8Array
+  declare private readonly pairHeadMapped: number
+  declare private readonly pairBodyMapped: number
+  declare private readonly pairGivenUp: number
+  declare private readonly takeReplaced: number
+  declare private readonly takeHeadUnmapped: number
+  declare private readonly takeDone: number
+  declare private readonly filled: number
 
   constructor(name: string, world: DriverWorld, context: ReceiveContext, blocks: Blocks, queueCount: number) {
     this.name = name
@@ -55,24 +55,24 @@ export class MapPerPacket implements ReceiveStrategy {
     this.filled = cpus.define("fill: done", (cpu) => this.fillSlot(cpu))
   }
 
-  take(cpu: number, then: StepId): StepId {
+  readonly take = (cpu: number, then: StepId): StepId => {
     const { cpus } = this.world
     cpus.enter(cpu, then)
     return this.makePair(cpu, this.takeReplaced)
   }
 
-  release(cpu: number, then: StepId): StepId {
+  readonly release = (cpu: number, then: StepId): StepId => {
     this.blocks.put(this.context.headPhys[cpu]!)
     this.blocks.put(this.context.bodyPhys[cpu]!)
     return then
   }
 
-  fill(cpu: number, then: StepId): StepId {
+  readonly fill = (cpu: number, then: StepId): StepId => {
     this.world.cpus.enter(cpu, then)
     return this.makePair(cpu, this.filled)
   }
 
-  private cut(cpu: number, cutter: ChunkCutter): PhysAddr {
+  private readonly cut = (cpu: number, cutter: ChunkCutter): PhysAddr => {
     if (!cutter.hasChunk) {
       const block = this.blocks.allocate(cpu)
       if (block === NO_CHUNK) return NO_CHUNK
@@ -82,7 +82,7 @@ export class MapPerPacket implements ReceiveStrategy {
   }
 
   /** Two chunks, then their maps: all or nothing. */
-  private makePair(cpu: number, then: StepId): StepId {
+  private readonly makePair = (cpu: number, then: StepId): StepId => {
     const queue = this.context.rings[cpu]!.queue
     this.isPairReady[cpu] = 0
     const head = this.cut(cpu, this.heads[queue]!)
@@ -98,7 +98,7 @@ export class MapPerPacket implements ReceiveStrategy {
     return this.world.device.beginMapSingle(cpu, head, HEAD_BUFFER_BYTES, FROM_DEVICE, this.pairHeadMapped)
   }
 
-  private mapBody(cpu: number): number {
+  private readonly mapBody = (cpu: number): number => {
     const { device } = this.world
     const bus = device.mapped[cpu]!
     if (device.mappingError(bus)) return this.noPair(cpu)
@@ -106,7 +106,7 @@ export class MapPerPacket implements ReceiveStrategy {
     return device.beginMapSingle(cpu, this.newBody[cpu]!, BODY_BUFFER_BYTES, FROM_DEVICE, this.pairBodyMapped)
   }
 
-  private pairMapped(cpu: number): number {
+  private readonly pairMapped = (cpu: number): number => {
     const { cpus, device } = this.world
     if (device.mappingError(device.mapped[cpu]!)) {
       return device.beginUnmapSingle(cpu, this.newHeadBus[cpu]!, HEAD_BUFFER_BYTES, FROM_DEVICE, this.pairGivenUp)
@@ -115,13 +115,13 @@ export class MapPerPacket implements ReceiveStrategy {
     return cpus.leave(cpu)
   }
 
-  private noPair(cpu: number): number {
+  private readonly noPair = (cpu: number): number => {
     this.blocks.put(this.newHead[cpu]!)
     this.blocks.put(this.newBody[cpu]!)
     return this.world.cpus.leave(cpu)
   }
 
-  private unmapHead(cpu: number): number {
+  private readonly unmapHead = (cpu: number): number => {
     const { context, world } = this
     if (this.isPairReady[cpu] === 0) {
       context.isTaken[cpu] = 0
@@ -132,13 +132,13 @@ export class MapPerPacket implements ReceiveStrategy {
     return world.device.beginUnmapSingle(cpu, headBus, HEAD_BUFFER_BYTES, FROM_DEVICE, this.takeHeadUnmapped)
   }
 
-  private unmapBody(cpu: number): number {
+  private readonly unmapBody = (cpu: number): number => {
     const ring = this.context.rings[cpu]!
     const bodyBus = ring.bodyBus[ring.nextToClean]!
     return this.world.device.beginUnmapSingle(cpu, bodyBus, BODY_BUFFER_BYTES, FROM_DEVICE, this.takeDone)
   }
 
-  private handOver(cpu: number): number {
+  private readonly handOver = (cpu: number): number => {
     const { context } = this
     const ring = context.rings[cpu]!
     const slot = ring.nextToClean
@@ -150,13 +150,13 @@ export class MapPerPacket implements ReceiveStrategy {
   }
 
   /** The pair goes into a slot; `mapped` still holds the body's address, the last that was mapped. */
-  private putPair(cpu: number, ring: RxRing, slot: number): void {
+  private readonly putPair = (cpu: number, ring: RxRing, slot: number): void => {
     ring.headBus[slot] = this.newHeadBus[cpu]!
     ring.bodyBus[slot] = this.world.device.mapped[cpu]!
     ring.fill(slot, this.newHead[cpu]!, this.newBody[cpu]!)
   }
 
-  private fillSlot(cpu: number): number {
+  private readonly fillSlot = (cpu: number): number => {
     if (this.isPairReady[cpu] === 1) {
       const ring = this.context.rings[cpu]!
       this.putPair(cpu, ring, ring.nextToUse)
@@ -164,7 +164,7 @@ export class MapPerPacket implements ReceiveStrategy {
     return this.world.cpus.leave(cpu)
   }
 
-  discard(cpu: number, ring: RxRing, slot: number): void {
+  readonly discard = (cpu: number, ring: RxRing, slot: number): void => {
     const { device } = this.world
     device.unmapSingle(cpu, ring.headBus[slot]!, HEAD_BUFFER_BYTES, FROM_DEVICE)
     device.unmapSingle(cpu, ring.bodyBus[slot]!, BODY_BUFFER_BYTES, FROM_DEVICE)
@@ -172,7 +172,7 @@ export class MapPerPacket implements ReceiveStrategy {
     this.blocks.put(ring.bodyPhys[slot]!)
   }
 
-  finish(_cpu: number, queue: number): void {
+  readonly finish = (_cpu: number, queue: number): void => {
     for (const cutter of [this.heads[queue]!, this.bodies[queue]!]) {
       if (cutter.hasChunk) this.blocks.put(cutter.block)
       cutter.block = NO_CHUNK

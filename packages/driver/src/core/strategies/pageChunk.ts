@@ -16,17 +16,17 @@ import { BODY_BUFFER_BYTES, HEAD_BUFFER_BYTES, type ReceiveContext, type Receive
 
 export class PageChunk implements ReceiveStrategy {
   declare readonly name: string
-  private declare readonly world: DriverWorld
-  private declare readonly context: ReceiveContext
-  private declare readonly blocks: Blocks
-  private declare readonly heads: Array<ChunkCutter>
-  private declare readonly bodies: Array<ChunkCutter>
+  declare private readonly world: DriverWorld
+  declare private readonly context: ReceiveContext
+  declare private readonly blocks: Blocks
+  declare private readonly heads: Array<ChunkCutter>
+  declare private readonly bodies: Array<ChunkCutter>
   /** The block that each CPU is mapping or unmapping. */
-  private declare readonly block: Int32Array
-  private declare readonly headBlockMapped: number
-  private declare readonly bodyBlockMapped: number
-  private declare readonly headBlockUnmapped: number
-  private declare readonly bodyBlockUnmapped: number
+  declare private readonly block: Int32Array
+  declare private readonly headBlockMapped: number
+  declare private readonly bodyBlockMapped: number
+  declare private readonly headBlockUnmapped: number
+  declare private readonly bodyBlockUnmapped: number
 
   constructor(name: string, world: DriverWorld, context: ReceiveContext, blocks: Blocks, queueCount: number) {
     this.name = name
@@ -43,7 +43,7 @@ export class PageChunk implements ReceiveStrategy {
     this.bodyBlockMapped = cpus.define("fill: body block mapped", (cpu) => this.haveBody(cpu))
   }
 
-  take(cpu: number, then: StepId): StepId {
+  readonly take = (cpu: number, then: StepId): StepId => {
     const { context, world } = this
     const ring = context.rings[cpu]!
     const slot = ring.nextToClean
@@ -57,7 +57,7 @@ export class PageChunk implements ReceiveStrategy {
     return then
   }
 
-  release(cpu: number, then: StepId): StepId {
+  readonly release = (cpu: number, then: StepId): StepId => {
     const head = this.context.headPhys[cpu]!
     const body = this.context.bodyPhys[cpu]!
     if (this.heads[0]!.isLast(head) || this.bodies[0]!.isLast(body)) {
@@ -69,7 +69,7 @@ export class PageChunk implements ReceiveStrategy {
     return then
   }
 
-  private releaseLast(cpu: number): StepId {
+  private readonly releaseLast = (cpu: number): StepId => {
     const phys = this.context.headPhys[cpu]!
     if (!this.heads[0]!.isLast(phys)) {
       this.blocks.put(phys)
@@ -78,7 +78,7 @@ export class PageChunk implements ReceiveStrategy {
     return this.unmapBlock(cpu, phys, this.headBlockUnmapped)
   }
 
-  private unmapBlock(cpu: number, lastChunk: PhysAddr, then: number): number {
+  private readonly unmapBlock = (cpu: number, lastChunk: PhysAddr, then: number): number => {
     const { blocks } = this
     const bus = blocks.bus[blocks.indexOf(lastChunk)]!
     this.block[cpu] = lastChunk
@@ -86,7 +86,7 @@ export class PageChunk implements ReceiveStrategy {
   }
 
   /** Goes on with the body; a head block that was unmapped is given back first. */
-  private releaseBody(cpu: number): number {
+  private readonly releaseBody = (cpu: number): number => {
     if (this.block[cpu] !== NO_CHUNK) this.putUnmapped(cpu)
     const phys = this.context.bodyPhys[cpu]!
     if (!this.bodies[0]!.isLast(phys)) {
@@ -96,17 +96,17 @@ export class PageChunk implements ReceiveStrategy {
     return this.unmapBlock(cpu, phys, this.bodyBlockUnmapped)
   }
 
-  private released(cpu: number): number {
+  private readonly released = (cpu: number): number => {
     this.putUnmapped(cpu)
     return this.world.cpus.leave(cpu)
   }
 
-  private putUnmapped(cpu: number): void {
+  private readonly putUnmapped = (cpu: number): void => {
     this.blocks.put(this.block[cpu]!)
     this.block[cpu] = NO_CHUNK
   }
 
-  fill(cpu: number, then: StepId): StepId {
+  readonly fill = (cpu: number, then: StepId): StepId => {
     const { queue } = this.context.rings[cpu]!
     if (this.heads[queue]!.hasChunk && this.bodies[queue]!.hasChunk) {
       this.cutBoth(cpu)
@@ -116,12 +116,12 @@ export class PageChunk implements ReceiveStrategy {
     return this.needHead(cpu)
   }
 
-  private needHead(cpu: number): number {
+  private readonly needHead = (cpu: number): number => {
     const cutter = this.heads[this.context.rings[cpu]!.queue]!
     return cutter.hasChunk ? this.needBody(cpu) : this.mapBlock(cpu, this.headBlockMapped)
   }
 
-  private mapBlock(cpu: number, then: number): number {
+  private readonly mapBlock = (cpu: number, then: number): number => {
     const block = this.blocks.allocate(cpu)
     if (block === NO_CHUNK) return this.world.cpus.leave(cpu)
     this.block[cpu] = block
@@ -129,7 +129,7 @@ export class PageChunk implements ReceiveStrategy {
   }
 
   /** The block's map is done: true when the cutter can go on with it. */
-  private startBlock(cpu: number, cutter: ChunkCutter): boolean {
+  private readonly startBlock = (cpu: number, cutter: ChunkCutter): boolean => {
     const { blocks, world } = this
     const block = this.block[cpu]!
     const bus = world.device.mapped[cpu]!
@@ -143,27 +143,27 @@ export class PageChunk implements ReceiveStrategy {
     return true
   }
 
-  private haveHead(cpu: number): number {
+  private readonly haveHead = (cpu: number): number => {
     const cutter = this.heads[this.context.rings[cpu]!.queue]!
     return this.startBlock(cpu, cutter) ? this.needBody(cpu) : this.world.cpus.leave(cpu)
   }
 
-  private needBody(cpu: number): number {
+  private readonly needBody = (cpu: number): number => {
     const cutter = this.bodies[this.context.rings[cpu]!.queue]!
     return cutter.hasChunk ? this.filled(cpu) : this.mapBlock(cpu, this.bodyBlockMapped)
   }
 
-  private haveBody(cpu: number): number {
+  private readonly haveBody = (cpu: number): number => {
     const cutter = this.bodies[this.context.rings[cpu]!.queue]!
     return this.startBlock(cpu, cutter) ? this.filled(cpu) : this.world.cpus.leave(cpu)
   }
 
-  private filled(cpu: number): StepId {
+  private readonly filled = (cpu: number): StepId => {
     this.cutBoth(cpu)
     return this.world.cpus.leave(cpu)
   }
 
-  private cutBoth(cpu: number): void {
+  private readonly cutBoth = (cpu: number): void => {
     const { blocks } = this
     const ring = this.context.rings[cpu]!
     const slot = ring.nextToUse
@@ -174,22 +174,22 @@ export class PageChunk implements ReceiveStrategy {
     ring.fill(slot, head, body)
   }
 
-  discard(cpu: number, ring: RxRing, slot: number): void {
+  readonly discard = (cpu: number, ring: RxRing, slot: number): void => {
     this.giveBack(cpu, ring.headPhys[slot]!, this.heads[0]!)
     this.giveBack(cpu, ring.bodyPhys[slot]!, this.bodies[0]!)
   }
 
-  private giveBack(cpu: number, phys: PhysAddr, cutter: ChunkCutter): void {
+  private readonly giveBack = (cpu: number, phys: PhysAddr, cutter: ChunkCutter): void => {
     if (cutter.isLast(phys)) this.unmapBlockNow(cpu, phys)
     this.blocks.put(phys)
   }
 
-  private unmapBlockNow(cpu: number, phys: PhysAddr): void {
+  private readonly unmapBlockNow = (cpu: number, phys: PhysAddr): void => {
     const { blocks } = this
     this.world.device.unmapSingle(cpu, blocks.bus[blocks.indexOf(phys)]!, blocks.blockBytes, FROM_DEVICE)
   }
 
-  finish(cpu: number, queue: number): void {
+  readonly finish = (cpu: number, queue: number): void => {
     for (const cutter of [this.heads[queue]!, this.bodies[queue]!]) {
       if (!cutter.hasChunk) continue
       this.unmapBlockNow(cpu, cutter.block)
