@@ -3,7 +3,7 @@
  * one offers. The device is built before the link and the driver that it calls, so those two are named to
  * it afterwards, by `Joints`.
  */
-import { Dma, DmaHost, DmaTable } from "@vnic/dma-api"
+import { Dma, type DmaDevice, DmaHost, DmaTable } from "@vnic/dma-api"
 import { DmaPort, RegisterWindow, StackPort, type NicDriverShape } from "@vnic/driver"
 import { Iommu } from "@vnic/iommu"
 import { HostStack, type Application } from "@vnic/net-stack"
@@ -30,6 +30,7 @@ type Driver = NicDriverShape["core"]
 export class JointsState {
   link: TrafficCore["link"] | undefined
   driver: Driver | undefined
+  dmaDevice: DmaDevice["core"] | undefined
 }
 
 export class Joints extends Context.Service<Joints, JointsState>()("@vnic/lab/Joints") {
@@ -47,14 +48,48 @@ const dmaTable = Layer.unwrap(
   )
 )
 
-/** nic-device: memory through the IOMMU's door. */
-const busMaster = Layer.effect(
-  BusMaster,
-  Effect.gen(function* () {
-    const iommu = yield* Iommu
-    return (yield* iommu.attach(DEVICE_NAME)).core
-  })
-)
+/** Directions of a mapping by what the device does, as dma-api numbers them. */
+const READ_BY_DEVICE = 1
+const WRITTEN_BY_DEVICE = 2
+
+/** nic-device: memory through the IOMMU's door; with DMA debug every access must lie inside a live mapping. */
+const busMaster = (isWatched: boolean) =>
+  Layer.effect(
+    BusMaster,
+    Effect.gen(function* () {
+      const iommu = yield* Iommu
+      const { clock } = (yield* Simulation).core.timeline
+      const joints = yield* Joints
+      const port = (yield* iommu.attach(DEVICE_NAME)).core
+      return isWatched ? watched(port, joints, clock) : port
+    })
+  )
+
+type BusMasterPort = Context.Service.Shape<typeof BusMaster>
+
+function watched(port: BusMasterPort, joints: JointsState, clock: Float64Array): BusMasterPort {
+  const see = (busAddr: number, sizeBytes: number, direction: typeof READ_BY_DEVICE | typeof WRITTEN_BY_DEVICE): void =>
+    joints.dmaDevice!.accessed(busAddr, sizeBytes, direction, clock[0]!)
+  return {
+    latencyPs: port.latencyPs,
+    readWords: (busAddr, into, at, wordCount, tag) => {
+      see(busAddr, wordCount * 4, READ_BY_DEVICE)
+      return port.readWords(busAddr, into, at, wordCount, tag)
+    },
+    writeWords: (busAddr, from, at, wordCount, tag) => {
+      see(busAddr, wordCount * 4, WRITTEN_BY_DEVICE)
+      return port.writeWords(busAddr, from, at, wordCount, tag)
+    },
+    writeFrame: (busAddr, frame, from, sizeBytes, tag) => {
+      see(busAddr, sizeBytes, WRITTEN_BY_DEVICE)
+      return port.writeFrame(busAddr, frame, from, sizeBytes, tag)
+    },
+    readFrame: (busAddr, frame, sizeBytes, tag) => {
+      see(busAddr, sizeBytes, READ_BY_DEVICE)
+      return port.readFrame(busAddr, frame, sizeBytes, tag)
+    }
+  }
+}
 
 /** An interrupt message takes its time to the CPU. */
 const interrupts = Layer.effect(
@@ -89,7 +124,7 @@ const phy = Layer.effect(
 /** Ports of the packages below the device. */
 export const dmaPorts = Layer.mergeAll(dmaHost, dmaTable)
 /** Ports of the device. */
-export const devicePorts = Layer.mergeAll(busMaster, interrupts, phy)
+export const devicePorts = (isWatched: boolean) => Layer.mergeAll(busMaster(isWatched), interrupts, phy)
 
 /** traffic: frames reach the device, whose own hash says which queue they take. */
 export const wire = Layer.effect(
@@ -180,7 +215,9 @@ function makeRegisterWindow(
 const dmaDevice = Layer.effect(
   DmaPort,
   Effect.gen(function* () {
+    const joints = yield* Joints
     const device = yield* (yield* Dma).attach({ name: DEVICE_NAME, dmaMask: DMA_MASK })
+    joints.dmaDevice = device.core
     return device.core
   })
 )

@@ -111,7 +111,7 @@ export const worldAbove = (scenario: ResolvedScenario, options: WorldOptions) =>
     Layer.provideMerge(
       Layer.mergeAll(
         NicDevice.layer({ rateBitsPerSecond: scenario.link.rateBitsPerSecond, macAddress: MAC_ADDRESS }).pipe(
-          Layer.provide(devicePorts)
+          Layer.provide(devicePorts(scenario.dma.debug))
         ),
         dmaLayer(scenario).pipe(Layer.provide(dmaPorts)),
         HostStack.layer
