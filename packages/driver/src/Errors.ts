@@ -19,6 +19,7 @@ export class NoRingMemory extends Schema.TaggedError<NoRingMemory>()("NoRingMemo
   sizeBytes: Schema.Finite
 }) {
   override get message(): string {
-    return `${this.device}: no coherent memory for a ring of ${this.sizeBytes} bytes; give the host more memory or use smaller rings`
+    const advice = "give the host more memory or use smaller rings"
+    return `${this.device}: no coherent memory for a ring of ${this.sizeBytes} bytes; ${advice}`
   }
 }

@@ -38,7 +38,7 @@ export type RunError =
   | CaptureInvalid
 
 /** A world that has not come to rest this long after its sources stopped will not. */
-const DRAIN_PS_MAX = 20e12
+const DRAIN_PS_MAX = 5e12
 /** Longer than any interrupt can be throttled (1022 us): who has slept so long without a frame has none left. */
 const SETTLE_PS = 2e9
 

@@ -17,7 +17,7 @@ import {
   ACCOUNT_MMIO as accountMmio,
   assert
 } from "@vnic/sim/core"
-import { EIMS as eims, RDT } from "@vnic/nic-device/registers"
+import { EICS, EIMS as eims, RDT } from "@vnic/nic-device/registers"
 import type { DriverWorld } from "./ports.ts"
 import type { RxRing } from "./rxRing.ts"
 import type { ReceiveContext, ReceiveStrategy } from "./strategy.ts"
@@ -263,6 +263,8 @@ export class Napi {
       this.active[cpu]! &= ~bit
       cpus.spend(cpu, ACCOUNT_MMIO, costs.mmioWritePs)
       registers.post(cpu, EIMS, bit)
+      // Without a descriptor no frame will ever raise an interrupt: ask for one, throttled, to try again.
+      if (ring.posted === 0) registers.post(cpu, EICS, bit)
     }
     registers.ring(cpu)
     return this.choose

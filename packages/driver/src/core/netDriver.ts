@@ -3,6 +3,7 @@
  * back at the end. The work of a frame is in napi.ts, transmit.ts and the strategies.
  */
 import type { Coherent } from "@vnic/dma-api/core"
+import { EICS } from "@vnic/nic-device/registers"
 import { Blocks } from "./blocks.ts"
 import {
   maskInterrupts,
@@ -107,7 +108,10 @@ export class NetDriver {
       const stuck = startQueue(registers, queue, tail)
       if (stuck !== undefined) return stuck
     }
-    return startDevice(registers, options.queues)
+    const down = startDevice(registers, options.queues)
+    // A ring for which there was no memory yet is filled by a poll, and only an interrupt starts one.
+    for (const ring of this.rxRings) if (ring.posted === 0) registers.write(EICS, 1 << ring.queue)
+    return down
   }
 
   /**

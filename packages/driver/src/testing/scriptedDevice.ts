@@ -9,6 +9,7 @@ import {
   CTRL,
   DESCRIPTOR_BYTES,
   EIAM,
+  EICS,
   EIMC,
   EIMS,
   IVAR,
@@ -124,6 +125,8 @@ export class ScriptedDevice implements RegisterWindow {
   private readonly held = new Map<number, Array<Post>>()
   private readonly posts: Array<ReadonlyArray<Post>> = []
   private readonly postLane: number
+  /** Vectors that the driver asked for by EICS and that are still throttled. */
+  private askedFor = 0
   private readonly interruptLane: number
   private enabled = 0
   private pending = 0
@@ -180,6 +183,7 @@ export class ScriptedDevice implements RegisterWindow {
       this.enabled |= value
       this.signal()
     }
+    if (offset === EICS) this.askedFor |= value
     const pointer = POINTERS.get(offset)
     if (pointer === undefined) return
     const [name, queue] = pointer
@@ -325,6 +329,13 @@ export class ScriptedDevice implements RegisterWindow {
     const entry = this.registers.peek(IVAR(queue >> 1)) >>> (16 * (queue & 1) + shift)
     if ((entry & IVAR_ALLOC_VAL_BIT) === 0) return
     this.pending |= 1 << (entry & IVAR_ALLOC_MASK)
+    this.signal()
+  }
+
+  /** The throttle of the interrupts that the driver asked for by EICS runs out: they are raised. */
+  raiseAskedFor(): void {
+    this.pending |= this.askedFor
+    this.askedFor = 0
     this.signal()
   }
 

@@ -1,6 +1,6 @@
 /**
- * A whole world under audit: every access of the device is put to DMA debug, and after the run everything that
- * was taken must have been given back and every account must add up.
+ * A whole world under audit: after the run DMA debug must have found nothing (it sees every access of the device),
+ * everything that was taken must have been given back, and every account must add up.
  */
 import { Dma } from "@vnic/dma-api"
 import { Iommu } from "@vnic/iommu"
@@ -14,7 +14,7 @@ import * as Layer from "effect/Layer"
 import type { RunResult } from "../../src/Result.ts"
 import { runInWorld, type RunError, type RunOptions } from "../../src/Run.ts"
 import type { ResolvedScenario } from "../../src/Scenario.ts"
-import { simulationLayer, worldAbove } from "../../src/World.ts"
+import { simulationLayer, worldAbove, type WorldOptions } from "../../src/World.ts"
 
 export interface AuditOptions extends Partial<RunOptions> {
   readonly seed: number
@@ -28,14 +28,12 @@ export interface Audit {
   readonly result: RunResult
   /** Everything that is not as it must be; empty for a sound run. */
   readonly complaints: ReadonlyArray<string>
-  /** Accesses of the device that were put to DMA debug. */
-  readonly accesses: number
   /** Pages that were asked for from the beginning. */
   readonly allocations: number
 }
 
 /** The world's pages that its IOMMU keeps for itself. */
-const pagesOfIommu = (scenario: ResolvedScenario, options: RunOptions): number =>
+const pagesOfIommu = (scenario: ResolvedScenario, options: WorldOptions): number =>
   Effect.runSync(
     Effect.map(Simulation, ({ core }) => core.pages.pagesUsed).pipe(
       Effect.provide(
@@ -45,21 +43,6 @@ const pagesOfIommu = (scenario: ResolvedScenario, options: RunOptions): number =
       )
     )
   )
-
-/** Puts each access of the device to DMA debug, where the IOMMU's door is passed; counts them. */
-const watchAccesses = Effect.gen(function* () {
-  const { core: dma } = yield* Dma
-  const { iommu } = (yield* Iommu).core
-  const { clock } = (yield* Simulation).core.timeline
-  const counter = { accesses: 0 }
-  const translate = iommu.translate.bind(iommu)
-  iommu.translate = (device, busAddr, sizeBytes, access, tag) => {
-    counter.accesses++
-    dma.devices[0]!.accessed(busAddr, sizeBytes, 0, clock[0]!)
-    return translate(device, busAddr, sizeBytes, access, tag)
-  }
-  return counter
-})
 
 const sum = (counts: Readonly<Record<string, number>>): number =>
   Object.values(counts).reduce((total, count) => total + count, 0)
@@ -97,20 +80,23 @@ const complaintsAbout = Effect.fnUntraced(function* (scenario: ResolvedScenario,
 /** Looks at the run after so many events, in place of the usual number. */
 const sliceBy = (core: SimulationCore, events: number): void => {
   const { timeline } = core
-  const runUntil = timeline.runUntil.bind(timeline)
-  timeline.runUntil = (endPs, eventsMax) => {
-    if (eventsMax === Infinity) return runUntil(endPs, eventsMax)
-    const ran = runUntil(endPs, Math.min(events, eventsMax))
+  const { runUntil } = timeline
+  const sliced: typeof runUntil = (endPs, eventsMax) => {
+    if (eventsMax === Infinity) return runUntil.call(timeline, endPs, eventsMax)
+    const limit = Math.min(events, eventsMax)
+    const ran = runUntil.call(timeline, endPs, limit)
     // Told as a full slice, so that the run goes on.
-    return ran === Math.min(events, eventsMax) ? eventsMax : 0
+    return ran === limit ? eventsMax : 0
   }
+  Object.assign(timeline, { runUntil: sliced })
 }
 
 /** Runs a scenario under audit. */
 export const audited = (scenario: ResolvedScenario, options: AuditOptions): Promise<Exit.Exit<Audit, RunError>> => {
   const runOptions: RunOptions = { payloadCheck: "all", ...options }
-  const pages = pagesOfIommu(scenario, runOptions)
-  const simulation = simulationLayer(scenario, runOptions).pipe(
+  const worldOptions: WorldOptions = { seed: options.seed, payloadCheck: runOptions.payloadCheck }
+  const pages = pagesOfIommu(scenario, worldOptions)
+  const simulation = simulationLayer(scenario, worldOptions).pipe(
     Layer.tap((context) =>
       Effect.sync(() => {
         const { core } = Context.get(context, Simulation)
@@ -121,11 +107,10 @@ export const audited = (scenario: ResolvedScenario, options: AuditOptions): Prom
   )
   return Effect.runPromiseExit(
     Effect.gen(function* () {
-      const counter = yield* watchAccesses
       const result = yield* runInWorld(scenario, runOptions)
       const complaints = yield* complaintsAbout(scenario, result, pages)
       const { allocations } = (yield* Simulation).core.pages
-      return { result, complaints, accesses: counter.accesses, allocations }
-    }).pipe(Effect.provide(worldAbove(scenario, runOptions).pipe(Layer.provideMerge(simulation))))
+      return { result, complaints, allocations }
+    }).pipe(Effect.provide(worldAbove(scenario, worldOptions).pipe(Layer.provideMerge(simulation))))
   )
 }
