@@ -93,7 +93,8 @@ describe("Dma.layerTest", () => {
       ])
       expect(full).toMatchObject({ device: "nic0", phys: 0x2004, sizeBytes: 2 ** 30, direction: FROM_DEVICE })
       expect(refused.message).toBe(
-        "nic0: mapSingle of 64 bytes (to device): the translation table did not take the entries; a later try may succeed"
+        "nic0: mapSingle of 64 bytes (to device): " +
+          "the translation table did not take the entries; a later try may succeed"
       )
       expect(Schema.is(DmaMappingError)(outOfMemory)).toBe(true)
       expect(yield* dma.liveMappings).toEqual([])

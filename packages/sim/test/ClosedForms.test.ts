@@ -1,7 +1,7 @@
 import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
 import { ACCOUNT_COUNT, ACCOUNT_IOVA, ACCOUNT_LOCK_HAND_OFF, ACCOUNT_LOCK_WAIT, makePrng } from "@vnic/sim/core"
-import { closedLoop, type ClosedLoop } from "./support/closed-loop.ts"
+import { closedLoop, type ClosedLoop } from "./support/closedLoop.ts"
 
 const EVENTS_MAX = 10_000_000
 

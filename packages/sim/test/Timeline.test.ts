@@ -1,7 +1,7 @@
 import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
 import { makePrng, makeTimeline, NEVER_PS, type Timeline } from "@vnic/sim/core"
-import { NaiveTimeline, type Ran } from "./support/naive-timeline.ts"
+import { NaiveTimeline, type Ran } from "./support/naiveTimeline.ts"
 
 const CAPACITY = 8
 

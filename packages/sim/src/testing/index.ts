@@ -1,2 +1,2 @@
-export * from "./naive-scheduler.ts"
-export * from "./solo-world.ts"
+export * from "./naiveScheduler.ts"
+export * from "./soloWorld.ts"

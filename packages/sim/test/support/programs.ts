@@ -17,7 +17,7 @@ const pause = fc.record({ kind: fc.constant("pause" as const), durationPs })
  * Programs over `lockCount` locks. Inside a critical section only locks with higher numbers are asked for (as
  * any program must that does not want to deadlock), and nothing sleeps.
  */
-export function program(lockCount: number, lowestLock = 0, depth = 0): fc.Arbitrary<Program> {
+function program(lockCount: number, lowestLock = 0, depth = 0): fc.Arbitrary<Program> {
   const isInside = lowestLock > 0
   const parts: Array<fc.WeightedArbitrary<Program[number]>> = [
     { arbitrary: spend, weight: 5 },

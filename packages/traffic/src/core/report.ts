@@ -97,6 +97,7 @@ function directionReport(medium: Medium, link: Link, windowPs: number): Directio
   }
 }
 
+/** What the window saw of the link and of the sink, and what the whole run counted. */
 export function throughputReport(input: ReportInput): ThroughputReport {
   const { counters, link, meter } = input
   const windowPs = meter.window.durationPs
