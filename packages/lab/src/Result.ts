@@ -76,6 +76,8 @@ export interface RunResult {
   readonly checks: {
     readonly corruptFrames: number
     readonly leakedMappings: number
+    /** What DMA debug found wrong: double unmaps, wrong sizes or directions, use outside a live mapping. */
+    readonly debugFindings: number
     readonly faults: number
   }
 }
@@ -103,8 +105,9 @@ export const failedChecks = (runs: ReadonlyArray<RunResult>): ReadonlyArray<stri
   runs.flatMap(({ checks, name }) => [
     ...finding(name, checks.corruptFrames, "corrupt frame"),
     ...finding(name, checks.leakedMappings, "leaked mapping"),
-    ...finding(name, checks.faults, "DMA fault")
+    ...finding(name, checks.faults, "DMA fault"),
+    ...finding(name, checks.debugFindings, "finding of DMA debug", "findings of DMA debug")
   ])
 
-const finding = (run: string, count: number, noun: string): ReadonlyArray<string> =>
-  count === 0 ? [] : [`${run}: ${count} ${noun}${count === 1 ? "" : "s"}`]
+const finding = (run: string, count: number, noun: string, plural = `${noun}s`): ReadonlyArray<string> =>
+  count === 0 ? [] : [`${run}: ${count} ${count === 1 ? noun : plural}`]

@@ -155,6 +155,7 @@ export const runInWorld = Effect.fnUntraced(function* (scenario: ResolvedScenari
     checks: {
       corruptFrames: corrupt,
       leakedMappings: dma.core.liveCount(),
+      debugFindings: dma.core.snapshot().findings,
       faults: (yield* iommu.faults).count
     }
   }

@@ -61,6 +61,16 @@ const trafficInWords = ({ link, traffic }: Settings): string => {
   }
 }
 
+/** What became of frames that did not arrive, one line for each run that lost some, the commonest cause first. */
+const losses = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
+  runs.flatMap(({ frames, name }) => {
+    const causes = Object.entries(frames.dropped).filter(([, count]) => count > 0)
+    if (causes.length === 0) return []
+    const lost = causes.reduce((sum, [, count]) => sum + count, 0)
+    const named = causes.toSorted((left, right) => right[1] - left[1]).map(([cause, count]) => `${cause} ${count}`)
+    return [`${name}: ${lost} of ${frames.offered} frames dropped: ${named.join(", ")}`]
+  })
+
 /** Heading, one line for each run, and what the checks found; no line is longer than 80 columns. */
 export const renderTable = (envelope: Envelope, next: string): string => {
   const { runs, settings } = envelope
@@ -75,6 +85,7 @@ export const renderTable = (envelope: Envelope, next: string): string => {
     [envelope.scenario, settings.profile, trafficInWords(settings), `seed ${envelope.seed}`].join("  "),
     [heading.padEnd(widths.name), ...heads].join("  "),
     ...runs.map((run) => row(run, widths, settings.link.rateBitsPerSecond / 1e9)),
+    ...losses(runs),
     `${sum("corruptFrames")} corrupt, ${sum("leakedMappings")} leaked, ${sum("faults")} faults.   Next: ${next}`
   ]
   return lines.map((line) => cut(line.trimEnd(), COLUMNS)).join("\n")

@@ -58,11 +58,12 @@ const command = async (json: string): Promise<unknown> => {
 }
 
 describe("the command", () => {
-  const clean = { corruptFrames: 0, leakedMappings: 0, faults: 0 }
+  const clean = { corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0 }
 
   it.each([
     [{ ...clean, corruptFrames: 1 }, "check failed: direct: 1 corrupt frame"],
     [{ ...clean, leakedMappings: 2 }, "check failed: direct: 2 leaked mappings"],
+    [{ ...clean, debugFindings: 1 }, "check failed: direct: 1 finding of DMA debug"],
     [{ ...clean, faults: 3 }, "check failed: direct: 3 DMA faults"]
   ])("fails with 3 and writes what was measured: %j", async (checks, message) => {
     workersGive(checks)

@@ -41,7 +41,7 @@ const run = (name: string, parts: Partial<RunResult>): RunResult => ({
   },
   locks: [],
   latencyNs: { p50: 0, p99: 0, p999: 0 },
-  checks: { corruptFrames: 0, leakedMappings: 0, faults: 0 },
+  checks: { corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0 },
   ...parts
 })
 
@@ -123,8 +123,16 @@ describe("the table", () => {
     expect(renderTable(envelope([nothing]), NEXT)).not.toMatch(/NaN|Infinity/u)
   })
 
+  it("says which frames were dropped, and why", () => {
+    const none = run("direct", {}).frames
+    const frames = { ...none, delivered: 990, dropped: { ...none.dropped, noDescriptor: 9, filtered: 1 } }
+    const text = renderTable(envelope([run("direct", {}), run("page-chunk", { frames })]), "npx")
+    expect(text.split("\n").at(-2)).toBe("page-chunk: 10 of 1000 frames dropped: noDescriptor 9, filtered 1")
+    expect(text).not.toContain("direct: ")
+  })
+
   it("sums what the checks found", () => {
-    const bad = run("direct", { checks: { corruptFrames: 1, leakedMappings: 2, faults: 0 } })
+    const bad = run("direct", { checks: { corruptFrames: 1, leakedMappings: 2, debugFindings: 0, faults: 0 } })
     expect(renderTable(envelope([bad, bad]), NEXT)).toContain("2 corrupt, 4 leaked, 0 faults.")
     expect(failedChecks([bad])).toEqual(["direct: 1 corrupt frame", "direct: 2 leaked mappings"])
   })

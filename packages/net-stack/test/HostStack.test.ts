@@ -193,14 +193,11 @@ describe("answering", () => {
 })
 
 describe("the service", () => {
-  const simulation = Layer.effect(
-    Simulation,
-    Effect.gen(function* () {
-      const core = soloWorld()
-      const never = Effect.never
-      return { core, setEnd: () => never, runSlice: never, runUntil: () => never, now: never, eventsRun: never }
-    })
-  )
+  const simulation = Layer.sync(Simulation, () => {
+    const core = soloWorld()
+    const never = Effect.never
+    return { core, setEnd: () => never, runSlice: never, runUntil: () => never, now: never, eventsRun: never }
+  })
 
   it.effect("is new for every build, and listens when told to", () =>
     Effect.gen(function* () {
