@@ -1,41 +1,5 @@
-/** A worker: takes one run, reports its progress, gives back its result. */
-import * as NodeWorkerRunner from "@effect/platform-node/NodeWorkerRunner"
-import * as Cause from "effect/Cause"
-import * as Effect from "effect/Effect"
-import { WorkerRunnerPlatform } from "effect/workers/WorkerRunner"
-import { runScenario } from "../Run.ts"
-import type { RunRequest, WorkerMessage } from "./protocol.ts"
+/** Entry of a worker. Compiled modules are kept between runs: loading is most of what a short run takes. */
+import * as nodeModule from "node:module"
 
-const reasonOf = (cause: Cause.Cause<unknown>): string => {
-  const error = Cause.squash(cause)
-  return error instanceof Error ? error.message : String(error)
-}
-
-const serve = Effect.gen(function* () {
-  const platform = yield* WorkerRunnerPlatform
-  const runner = yield* platform.start<WorkerMessage, RunRequest>()
-  yield* runner.run((port, request) => {
-    const send = (message: WorkerMessage) => runner.sendUnsafe(port, message)
-    let delivered: Uint8Array | undefined
-    return runScenario(request.scenario, {
-      seed: request.seed,
-      payloadCheck: "all",
-      onProgress: (fraction) => send({ kind: "progress", fraction }),
-      ...(request.capture === undefined ? {} : { capture: request.capture }),
-      ...(request.keepFrames ? { onDelivered: (capture: Uint8Array) => void (delivered = capture) } : {})
-    }).pipe(
-      Effect.matchCause({
-        onFailure: (cause) => send({ kind: "failed", reason: reasonOf(cause) }),
-        onSuccess: (measured) => {
-          const result = { ...measured, name: request.name }
-          send({
-            kind: "done",
-            output: delivered === undefined ? { result } : { result, delivered }
-          })
-        }
-      })
-    )
-  })
-})
-
-void Effect.runPromise(serve.pipe(Effect.provide(NodeWorkerRunner.layer)))
+nodeModule.enableCompileCache()
+await import("./serve.ts")
