@@ -58,6 +58,16 @@ describe("a finding tells what happened", () => {
     ])
   })
 
+  it("a device that writes what it may only read is found, with the mapping", () => {
+    const { dma } = setUp("direct")
+    const device = dma.attach("nic0", MASK_32)
+    const busAddr = device.mapSingle(0, 0x2000, 100, TO_DEVICE)
+    device.accessed(busAddr, 100, TO_DEVICE, 1)
+    expect(dma.findings()).toEqual([])
+    device.accessed(busAddr, 100, FROM_DEVICE, 2)
+    expect(dma.findings()).toMatchObject([{ kind: "accessOutsideMapping", mapping: { busAddr, direction: TO_DEVICE } }])
+  })
+
   it("only the first are kept, all are counted", () => {
     const { dma } = setUp("direct")
     const device = dma.attach("nic0", MASK_32)
@@ -184,7 +194,7 @@ describe("against a list that is searched from end to end", () => {
           naive.synced(mapping.device, busAddr, sizeBytes, way)
         } else if (name === "access") {
           real.accessed(device, busAddr, sizeBytes, way, 0)
-          naive.accessed(mapping.device, busAddr, sizeBytes)
+          naive.accessed(mapping.device, busAddr, sizeBytes, way)
         }
       }
       real.released(1)

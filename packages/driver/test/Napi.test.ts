@@ -35,6 +35,20 @@ describe("a poll", () => {
     expect(world.device.isUnmasked(0)).toBe(true)
   })
 
+  it.each([
+    [15, 1],
+    [16, 2],
+    [31, 2]
+  ])("takes half a ring at most, so that it is filled up before it runs dry: %i frames, %i polls", (frames, polls) => {
+    const world = makeDriverWorld({ rxDescriptors: 32 })
+    const driver = world.start()
+    burst(world, 0, frames)
+    world.settle()
+    expect(driver.statistics()).toMatchObject({ framesReceived: frames, polls, interrupts: 1 })
+    expect(posts(world, "EIMS")).toHaveLength(1)
+    expect(world.device.posted(0)).toHaveLength(31)
+  })
+
   it("has the budget that it was given", () => {
     const world = makeDriverWorld({ rxDescriptors: 64, budget: 5 })
     const driver = world.start()
@@ -170,7 +184,9 @@ describe("frames sent outside of polls", () => {
     for (const frame of frames) expect(driver.napi.send(0, world.stack.lend(frame), frame.length)).toBe(true)
     world.settle()
     expect(world.device.send(0)).toEqual(frames)
-    expect(posts(world, "TDT[0]").map(({ value }) => value)).toEqual([20])
+    // The device is told of each by itself.
+    const tails = frames.map((_, number) => number + 1)
+    expect(posts(world, "TDT[0]").map(({ value }) => value)).toEqual(tails)
   })
 
   it("are refused when 64 wait, and there is room again when they have gone", () => {

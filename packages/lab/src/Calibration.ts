@@ -1,15 +1,10 @@
 /**
  * Fits the one constant of a profile that may be fitted: the hypercall, to a published goodput of
- * map-per-packet.
- *
- * What is compared with the published figure is the goodput in the long run. Streams send a window at a
- * time, all together 1 MiB in bursts some milliseconds apart, so the goodput of a window of 50 ms depends by
- * 1 % on how many bursts it happens to hold. The lock never rests, though, and a frame costs four operations
- * under it, two maps and two unmaps: their rate is the same in every window and tells the same goodput.
+ * map-per-packet. What is compared with the published figure is the mean goodput over the seeds.
  */
 import type { ProfileValues } from "@vnic/sim"
 import * as Effect from "effect/Effect"
-import { segmentBytesOf, windowPsOf } from "./Frames.ts"
+import { segmentBytesOf } from "./Frames.ts"
 import { type RunError, runScenario } from "./Run.ts"
 import type { RunResult } from "./Result.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
@@ -36,7 +31,7 @@ export interface FitOptions {
 export interface Fit {
   /** Whole nanoseconds. */
   readonly hypercallPs: number
-  /** The mean of the long-run goodput over the seeds, at that value. */
+  /** The mean goodput over the seeds, at that value. */
   readonly goodputGbps: number
   /** The same at the hypercall where the search began. */
   readonly startGbps: number
@@ -44,12 +39,6 @@ export interface Fit {
   readonly isConverged: boolean
   /** The runs at that value. */
   readonly runs: ReadonlyArray<RunResult>
-}
-
-/** Goodput of map-per-packet in the long run, by the operations of a measured window. */
-export const longRunGoodputGbps = (scenario: ResolvedScenario, { dma }: RunResult): number => {
-  const frames = (dma.maps + dma.unmaps) / OPERATIONS_PER_FRAME
-  return (frames * segmentBytesOf(scenario) * BITS * PS_PER_NS) / windowPsOf(scenario)
 }
 
 const mean = (values: ReadonlyArray<number>): number => values.reduce((sum, one) => sum + one, 0) / values.length
@@ -62,12 +51,14 @@ const goodputAt = Effect.fnUntraced(function* (options: FitOptions, hypercallPs:
   const runs = yield* Effect.forEach(seeds, (seed) =>
     runScenario(scenario, { seed, payloadCheck: "line", profileChanges })
   )
-  return { runs, goodputGbps: mean(runs.map((run) => longRunGoodputGbps(scenario, run))) }
+  return { runs, goodputGbps: mean(runs.map(({ goodputGbps }) => goodputGbps)) }
 })
 
 /**
- * The hypercall at which the mean over the seeds is the target: a secant search on the time between frames,
- * which grows with the hypercall by nearly as much for each operation.
+ * The hypercall at which the mean over the seeds is the target, by steps on the time between frames, which
+ * grows with the hypercall by nearly as much for each operation. What a change of a nanosecond makes is as
+ * small as the noise of a short run, so no slope is taken from two runs, and a search that comes back to where
+ * it was has found what there is.
  */
 export const fitHypercall = (options: FitOptions): Effect.Effect<Fit, RunError> =>
   Effect.gen(function* () {
@@ -75,23 +66,20 @@ export const fitHypercall = (options: FitOptions): Effect.Effect<Fit, RunError> 
     const intervalPs = (gbps: number): number => (bitsPerFrame * PS_PER_NS) / gbps
     const targetPs = intervalPs(options.targetGbps)
     let hypercallPs = wholeNanoseconds(options.startPs)
-    let slope = OPERATIONS_PER_FRAME
     let startGbps = 0
-    let previous: { readonly hypercallPs: number; readonly atPs: number } | undefined
+    const tried = new Set<number>()
     for (let step = 1; ; step++) {
       const { goodputGbps, runs } = yield* goodputAt(options, hypercallPs)
       const atPs = intervalPs(goodputGbps)
-      if (previous === undefined) startGbps = goodputGbps
-      if (previous !== undefined && previous.hypercallPs !== hypercallPs) {
-        slope = (atPs - previous.atPs) / (hypercallPs - previous.hypercallPs)
-      }
-      const nextPs = wholeNanoseconds(hypercallPs + (targetPs - atPs) / slope)
+      if (tried.size === 0) startGbps = goodputGbps
+      tried.add(hypercallPs)
+      const nextPs = wholeNanoseconds(hypercallPs + (targetPs - atPs) / OPERATIONS_PER_FRAME)
       const isNear = Math.abs(goodputGbps / options.targetGbps - 1) < TOLERANCE
-      if (isNear || nextPs === hypercallPs || step === STEPS_MAX) {
-        const isConverged = isNear || (nextPs === hypercallPs && hypercallPs > 0)
+      const isSettled = tried.has(nextPs)
+      if (isNear || isSettled || step === STEPS_MAX) {
+        const isConverged = isNear || (isSettled && hypercallPs > 0)
         return { hypercallPs, goodputGbps, startGbps, isConverged, runs }
       }
-      previous = { hypercallPs, atPs }
       hypercallPs = nextPs
     }
   })

@@ -17,7 +17,8 @@ const BUFFER_SIZES_BYTES = [512, 1024] as const
 const ETHERNET_BYTES = 14 + 4
 const HEADERS_BYTES = 20 + 20
 const TIMESTAMP_OPTION_BYTES = 12
-const BUFFERED_MTU_BYTES = BUFFER_SIZES_BYTES[0] + BUFFER_SIZES_BYTES[1] - 36
+/** The device takes no frame above 1518 bytes with check sequence while HLREG0.JUMBOEN is 0. See HLREG0 and MAXFRS. */
+const MTU_BYTES_MAX = 1518 - ETHERNET_BYTES
 
 const size = (bytes: number): string => formatQuantity(sizeQuantity, bytes)
 
@@ -107,11 +108,10 @@ const processorConflicts = ({ host, nic, profile }: ResolvedScenario): ReadonlyA
 const frameConflicts = ({ link, traffic }: ResolvedScenario): ReadonlyArray<Conflict> => {
   const conflicts: Array<Conflict> = []
   const add = (...args: Parameters<typeof conflict>): void => void conflicts.push(conflict(...args))
-  if (link.mtuBytes > BUFFERED_MTU_BYTES) {
-    const buffers = BUFFER_SIZES_BYTES.map(size).join(" and ")
+  if (link.mtuBytes > MTU_BYTES_MAX) {
     add(
       "link.mtu",
-      `${size(link.mtuBytes)} does not fit the receive buffers of ${buffers}; at most ${size(BUFFERED_MTU_BYTES)}`
+      `${size(link.mtuBytes)} makes jumbo frames, which the device is not set up for; at most ${size(MTU_BYTES_MAX)}`
     )
   }
   const longest = link.mtuBytes + ETHERNET_BYTES

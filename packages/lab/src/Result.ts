@@ -55,6 +55,8 @@ export interface RunResult {
     /** Frames of a capture that were shorter than 60 bytes and went out with zeros behind them. */
     readonly padded: number
     readonly dropped: Readonly<Record<DropCause, number>>
+    /** Answers of the host that never left it: no room in the transmit ring, no memory, no mapping. */
+    readonly answersDropped: number
   }
   readonly cpu: {
     readonly utilization: number

@@ -83,7 +83,13 @@ const frameResult = Effect.gen(function* () {
   Object.assign(dropped, rx.dropped)
   dropped.noReceiveBuffer = statistics.framesDroppedNoBuffer
   dropped.senderBacklog = frames.lostAtSender
-  return { offered: frames.offered + frames.lostAtSender, delivered: frames.delivered, padded: frames.padded, dropped }
+  return {
+    offered: frames.offered + frames.lostAtSender,
+    delivered: frames.delivered,
+    padded: frames.padded,
+    dropped,
+    answersDropped: statistics.framesDroppedTransmit + (yield* HostStack).core.answersDropped
+  }
 })
 
 const measure = Effect.fnUntraced(function* (scenario: ResolvedScenario, options: RunOptions) {

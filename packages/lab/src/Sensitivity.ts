@@ -18,7 +18,7 @@ export interface Variant {
 }
 
 export interface Outcome {
-  /** Goodput of map-per-packet in the long run before the hypercall was fitted again, and after. */
+  /** Goodput of map-per-packet before the hypercall was fitted again, and after. */
   readonly unfittedGbps: number
   readonly fittedGbps: number
   readonly fittedHypercallPs: number

@@ -65,10 +65,11 @@ const trafficInWords = ({ link, traffic }: Settings): string => {
 const losses = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
   runs.flatMap(({ frames, name }) => {
     const causes = Object.entries(frames.dropped).filter(([, count]) => count > 0)
-    if (causes.length === 0) return []
+    const answers = frames.answersDropped > 0 ? [`${name}: ${frames.answersDropped} answers were not sent`] : []
+    if (causes.length === 0) return answers
     const lost = causes.reduce((sum, [, count]) => sum + count, 0)
     const named = causes.toSorted((left, right) => right[1] - left[1]).map(([cause, count]) => `${cause} ${count}`)
-    return [`${name}: ${lost} of ${frames.offered} frames dropped: ${named.join(", ")}`]
+    return [`${name}: ${lost} of ${frames.offered} frames dropped: ${named.join(", ")}`, ...answers]
   })
 
 /** Heading, one line for each run, and what the checks found; no line is longer than 80 columns. */

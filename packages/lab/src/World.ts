@@ -84,7 +84,7 @@ const driverLayer = ({ driver, nic, traffic }: ResolvedScenario) =>
   })
 
 /** Names the link and the driver to the device, which was built before them, and lets the host listen. */
-const joined = ({ nic, traffic }: ResolvedScenario) =>
+const joined = ({ traffic }: ResolvedScenario) =>
   Layer.effectDiscard(
     Effect.gen(function* () {
       const joints = yield* Joints
@@ -94,7 +94,7 @@ const joined = ({ nic, traffic }: ResolvedScenario) =>
       const endpoints = core.streamEndpoints
       yield* (yield* HostStack).listen({
         application: applicationOf(core),
-        send: (stream, phys, sizeBytes) => napi.send(stream % nic.queues, phys, sizeBytes),
+        send: (queue, phys, sizeBytes) => napi.send(queue, phys, sizeBytes),
         streams: traffic.kind === "closed-loop" && endpoints !== undefined ? { ...traffic, endpoints } : undefined
       })
     })

@@ -185,7 +185,10 @@ describe("impossible combinations", () => {
     ],
     ["nic: { queues: 9 }", "nic.queues: 9 queues need a CPU each, and host.cpus is 8; at most 8"],
     ["host: { cpus: 64 }", "host.cpus: 64 is more than the 32 hardware threads of power7-pseries"],
-    ["link: { mtu: 9000 B }", "link.mtu: 9000 B does not fit the receive buffers of 512 B and 1 KiB; at most 1500 B"],
+    [
+      "link: { mtu: 9000 B }",
+      "link.mtu: 9000 B makes jumbo frames, which the device is not set up for; at most 1500 B"
+    ],
     [
       "traffic: { kind: closed-loop, frame: 1600 B }",
       "traffic.frame: 1600 B is more than 1518 B, the longest frame at link.mtu 1500 B"

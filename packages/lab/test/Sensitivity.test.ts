@@ -12,10 +12,10 @@ import { assumedConstants, outcomeOf, variantsOf } from "../src/Sensitivity.ts"
 import { builtin } from "./support/scenarios.ts"
 
 const profile = findProfile("power7-pseries")!
-const SETTINGS = ["measure={warmUp: 2 ms, duration: 3 ms}", "nic.rx.descriptors=256", "host.memory=64 MiB"]
+const SETTINGS = ["measure.warmUp=2 ms", "nic.rx.descriptors=256", "host.memory=64 MiB"]
 const options = {
-  mapPerPacket: builtin("cascardo-2013", "map-per-packet", SETTINGS),
-  pageChunk: builtin("cascardo-2013", "page-chunk", SETTINGS),
+  mapPerPacket: builtin("cascardo-2013", "map-per-packet", [...SETTINGS, "measure.duration=8 ms"]),
+  pageChunk: builtin("cascardo-2013", "page-chunk", [...SETTINGS, "measure.duration=3 ms"]),
   targetGbps: 3,
   seed: 1,
   startPs: profile.constants.hypercall.value

@@ -27,6 +27,7 @@ const run = (name: string, parts: Partial<RunResult>): RunResult => ({
     offered: 1000,
     delivered: 1000,
     padded: 0,
+    answersDropped: 0,
     dropped: Object.fromEntries(DROP_CAUSES.map((cause) => [cause, 0])) as Record<DropCause, number>
   },
   cpu: { utilization: 0.21, perCpu: [0.21], nsPerFrame: {} },
@@ -129,6 +130,8 @@ describe("the table", () => {
     const text = renderTable(envelope([run("direct", {}), run("page-chunk", { frames })]), "npx")
     expect(text.split("\n").at(-2)).toBe("page-chunk: 10 of 1000 frames dropped: noDescriptor 9, filtered 1")
     expect(text).not.toContain("direct: ")
+    const mute = renderTable(envelope([run("direct", { frames: { ...none, answersDropped: 7 } })]), "npx")
+    expect(mute.split("\n").at(-2)).toBe("direct: 7 answers were not sent")
   })
 
   it("sums what the checks found", () => {

@@ -56,8 +56,8 @@ describe("a drawn world", () => {
 })
 
 const SMALL = {
-  measure: { warmUp: "0 ms", duration: "1 ms" },
-  nic: { queues: 1, rx: { descriptors: 16 }, tx: { descriptors: 16 } },
+  measure: { warmUp: "0 ms", duration: "4 ms" },
+  nic: { queues: 1, rx: { descriptors: 32 }, tx: { descriptors: 16 } },
   host: { memory: "16 MiB", cpus: 1 },
   iommu: { kind: "tce", window: "16 MiB" },
   traffic: { kind: "closed-loop", streams: 2, window: "16 KiB" }

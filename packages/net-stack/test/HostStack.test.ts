@@ -57,9 +57,9 @@ const listen = (streams = true) =>
           clock: world.timeline.clock
         })
       : undefined,
-    send: (stream, phys) => {
+    send: (queue, phys) => {
       if (isSendRefused) return false
-      sent.push(stream)
+      sent.push(queue)
       stack.transmitted(phys)
       return true
     }
@@ -153,13 +153,13 @@ describe("answering", () => {
     expect(stack.buffersOut).toBe(0)
   })
 
-  it("sends a delayed acknowledgement when its time has come, once", () => {
+  it("sends a delayed acknowledgement when its time has come, once, where its stream arrived", () => {
     listen()
     receive(1, 0, payloadOf(0))
     world.timeline.runUntil(39e9, Infinity)
     expect(sent).toEqual([])
     world.timeline.runUntil(1e12, Infinity)
-    expect(sent).toEqual([1])
+    expect(sent).toEqual([3])
     expect(stack.buffersOut).toBe(0)
   })
 

@@ -132,7 +132,7 @@ export class DmaDebug {
     return this.mappings.around(device, busAddr, sizeBytes, 0) !== MAPPING_NONE
   }
 
-  /** The device touched a range at `atPs`; it must lie inside a live mapping. */
+  /** The device touched a range at `atPs`; it must lie inside a live mapping that lets it do so. */
   readonly accessed = (
     device: number,
     busAddr: BusAddr,
@@ -140,8 +140,9 @@ export class DmaDebug {
     direction: Direction,
     atPs: number
   ): void => {
-    if (this.covers(device, busAddr, sizeBytes)) return
-    this.find("accessOutsideMapping", device, CPU_NONE, busAddr, sizeBytes, direction, atPs, MAPPING_NONE)
+    const entry = this.mappings.around(device, busAddr, sizeBytes, direction)
+    if (entry !== MAPPING_NONE && this.mappings.allows(entry, direction)) return
+    this.find("accessOutsideMapping", device, CPU_NONE, busAddr, sizeBytes, direction, atPs, entry)
   }
 
   /** Every mapping that is still live when its device goes is a leak; they stay listed. */

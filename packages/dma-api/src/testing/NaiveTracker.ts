@@ -47,8 +47,10 @@ export class NaiveTracker {
     }
   }
 
-  accessed(device: string, busAddr: number, sizeBytes: number): void {
-    if (this.around(device, busAddr, sizeBytes).length === 0) this.found.push("accessOutsideMapping")
+  accessed(device: string, busAddr: number, sizeBytes: number, direction: Direction): void {
+    const around = this.around(device, busAddr, sizeBytes)
+    if (around.some((mapping) => mapping.direction === 0 || mapping.direction === direction)) return
+    this.found.push("accessOutsideMapping")
   }
 
   released(device: string): void {

@@ -6,7 +6,7 @@
  * The journey of a received frame through the steps below:
  *
  *     interrupt → choose a queue → clean transmit → done? → take → deliver → (answer) → release → done? → …
- *     … → refill: fill, post → tell the tails → unmask → choose again, or sleep
+ *     … → refill: fill, post → tell the tail → unmask → choose again, or sleep
  *
  * What needs no lock runs in one loop. Where something must be waited for, the poll leaves the loop with the
  * step that goes on, and that step comes back to it.
@@ -161,11 +161,7 @@ export class Napi {
   private readonly sendBacklog = (cpu: number): number => {
     const count = this.backlogCount[cpu]!
     const { transmit } = this.options
-    if (count === 0) {
-      transmit.tell(cpu)
-      this.world.registers.ring(cpu)
-      return this.choose
-    }
+    if (count === 0) return this.choose
     const head = this.backlogHead[cpu]!
     const index = cpu * BACKLOG_MAX + head
     this.backlogHead[cpu] = (head + 1) % BACKLOG_MAX
@@ -173,11 +169,18 @@ export class Napi {
     return transmit.send(cpu, this.backlogPhys[index]!, this.backlogBytes[index]!, this.backlogSent)
   }
 
+  /** A poll takes half a ring at most: it is filled up at the poll's end, and must not run dry before. */
+  private readonly budgetOf = (ring: RxRing): number => {
+    const half = ring.count >> 1
+    return half < this.options.budget ? half : this.options.budget
+  }
+
   /** Frame after frame for as long as nothing has to be waited for; else the step to wait in. */
   private readonly pollRing = (cpu: number): number => {
     const { cpus, costs } = this.world
-    const { budget, context, strategy } = this.options
+    const { context, strategy } = this.options
     const ring = context.rings[cpu]!
+    const budget = this.budgetOf(ring)
     while (this.received[cpu]! < budget) {
       if (!ring.isDone()) {
         // What the device does until this CPU's own time is still to come.
@@ -257,8 +260,7 @@ export class Napi {
       cpus.spend(cpu, ACCOUNT_MMIO, costs.mmioWritePs)
       registers.post(cpu, RDT(ring.queue), ring.tail)
     }
-    this.options.transmit.tell(cpu)
-    if (this.received[cpu]! < this.options.budget) {
+    if (this.received[cpu]! < this.budgetOf(ring)) {
       const bit = 1 << ring.queue
       this.active[cpu]! &= ~bit
       cpus.spend(cpu, ACCOUNT_MMIO, costs.mmioWritePs)

@@ -40,9 +40,10 @@ export class Transmit {
   declare private readonly smallMax: number
   declare private readonly phys: Int32Array
   declare private readonly sizes: Int32Array
-  declare private readonly batchEnds: Int32Array
   declare private readonly mapped: number
   declare private readonly cleanMore: number
+  declare private readonly makeRoom: number
+  declare private readonly retry: number
   declare private readonly unmapped: number
 
   constructor(world: DriverWorld, first: TxRing, small: SmallFrames) {
@@ -52,9 +53,10 @@ export class Transmit {
     this.rings = Array.from({ length: cpus.count }, () => first)
     this.phys = new Int32Array(cpus.count)
     this.sizes = new Int32Array(cpus.count)
-    this.batchEnds = new Int32Array(cpus.count).fill(-1)
     this.mapped = cpus.define("transmit: mapped", (cpu) => this.queueMapped(cpu))
-    this.cleanMore = cpus.define("transmit: clean", (cpu) => this.cleanBatch(cpu))
+    this.cleanMore = cpus.define("transmit: clean", (cpu) => this.cleanReported(cpu))
+    this.makeRoom = cpus.define("transmit: make room", (cpu) => cpus.call(cpu, this.cleanMore, this.retry))
+    this.retry = cpus.define("transmit: send again", (cpu) => this.sendAgain(cpu))
     this.unmapped = cpus.define("transmit: unmapped", (cpu) => this.cleanedOne(cpu))
   }
 
@@ -63,16 +65,32 @@ export class Transmit {
     const { world } = this
     const ring = this.rings[cpu]!
     world.cpus.spend(cpu, ACCOUNT_DRIVER, world.costs.descriptorWorkPs)
-    if (ring.isFull) {
-      this.drop(phys)
+    if (!ring.isFull && sizeBytes <= this.smallMax) {
+      this.copyAndQueue(cpu, ring, phys, sizeBytes)
       return then
     }
-    if (sizeBytes > this.smallMax) {
-      this.phys[cpu] = phys
-      this.sizes[cpu] = sizeBytes
-      world.cpus.enter(cpu, then)
-      return world.device.beginMapSingle(cpu, phys, sizeBytes, TO_DEVICE, this.mapped)
-    }
+    this.phys[cpu] = phys
+    this.sizes[cpu] = sizeBytes
+    world.cpus.enter(cpu, then)
+    if (!ring.isFull) return world.device.beginMapSingle(cpu, phys, sizeBytes, TO_DEVICE, this.mapped)
+    // The device may have sent some by this CPU's own time.
+    return world.cpus.isAhead(cpu)
+      ? world.cpus.lookAgain(cpu, this.makeRoom)
+      : world.cpus.call(cpu, this.cleanMore, this.retry)
+  }
+
+  private readonly sendAgain = (cpu: number): StepId => {
+    const { cpus, device } = this.world
+    const ring = this.rings[cpu]!
+    const sizeBytes = this.sizes[cpu]!
+    if (ring.isFull) this.drop(this.phys[cpu]!)
+    else if (sizeBytes <= this.smallMax) this.copyAndQueue(cpu, ring, this.phys[cpu]!, sizeBytes)
+    else return device.beginMapSingle(cpu, this.phys[cpu]!, sizeBytes, TO_DEVICE, this.mapped)
+    return cpus.leave(cpu)
+  }
+
+  private readonly copyAndQueue = (cpu: number, ring: TxRing, phys: PhysAddr, sizeBytes: number): void => {
+    const { world } = this
     const { copyCallPs, copyKiBPs } = world.costs
     world.cpus.spend(cpu, ACCOUNT_COPY, copyCallPs + ((copyKiBPs * sizeBytes) >> KIB_SHIFT))
     const offset = ring.nextToUse * COPY_SLOT_BYTES
@@ -80,7 +98,7 @@ export class Transmit {
     world.stack.transmitted(phys)
     this.frames++
     ring.enqueue(ring.copyBlock.busAddr + offset, sizeBytes)
-    return then
+    this.tell(cpu, ring)
   }
 
   private readonly drop = (phys: PhysAddr): void => {
@@ -103,61 +121,43 @@ export class Transmit {
     ring.sizes[slot] = sizeBytes
     this.frames++
     ring.enqueue(bus, sizeBytes)
+    this.tell(cpu, ring)
     return cpus.leave(cpu)
   }
 
-  /** Tells the device of all frames since the last time. From here on it owns their descriptors. */
-  readonly tell = (cpu: number): void => {
-    const ring = this.rings[cpu]!
-    if (!ring.hasUntold) return
-    const tail = ring.endBatch()
-    this.world.cpus.spend(cpu, ACCOUNT_MMIO, this.world.costs.mmioWritePs)
-    this.world.registers.post(cpu, TDT(ring.queue), tail)
+  /** Tells the device of the frame, as drivers of the time did for each. From here on it owns the descriptor. */
+  private readonly tell = (cpu: number, ring: TxRing): void => {
+    const { costs, cpus, registers } = this.world
+    cpus.spend(cpu, ACCOUNT_MMIO, costs.mmioWritePs)
+    registers.post(cpu, TDT(ring.queue), ring.nextToUse)
+    registers.ring(cpu)
   }
 
   /** Gives back what the device has reported; goes on at `then`. */
   readonly clean = (cpu: number, then: StepId): StepId => {
-    if (this.rings[cpu]!.finishedBatchEnd() === -1) return then
+    if (!this.rings[cpu]!.isDone()) return then
     this.world.cpus.enter(cpu, then)
-    return this.cleanBatch(cpu)
+    return this.cleanReported(cpu)
   }
 
-  /** Cleans whole batches until one is not out yet. */
-  private readonly cleanBatch = (cpu: number): number => {
+  /** Cleans frame after frame, in order, until one is not reported yet; leaves to wait for an unmap. */
+  private readonly cleanReported = (cpu: number): StepId => {
+    const { cpus, device } = this.world
     const ring = this.rings[cpu]!
-    if (this.batchEnds[cpu] === -1) {
-      const end = ring.finishedBatchEnd()
-      if (end === -1) return this.world.cpus.leave(cpu)
-      this.batchEnds[cpu] = end
-    }
-    return this.cleanSlots(cpu, ring)
-  }
-
-  private readonly cleanSlots = (cpu: number, ring: TxRing): number => {
-    for (;;) {
+    while (ring.isDone()) {
       const slot = ring.nextToClean
       const sizeBytes = ring.sizes[slot]!
-      if (sizeBytes > 0)
-        return this.world.device.beginUnmapSingle(cpu, ring.bus[slot]!, sizeBytes, TO_DEVICE, this.unmapped)
-      if (this.finishSlot(cpu, ring)) return this.cleanMore
+      if (sizeBytes > 0) return device.beginUnmapSingle(cpu, ring.bus[slot]!, sizeBytes, TO_DEVICE, this.unmapped)
+      ring.advance()
     }
+    return cpus.leave(cpu)
   }
 
-  private readonly cleanedOne = (cpu: number): number => {
+  private readonly cleanedOne = (cpu: number): StepId => {
     const ring = this.rings[cpu]!
     this.world.stack.transmitted(ring.phys[ring.nextToClean]!)
-    return this.finishSlot(cpu, ring) ? this.cleanMore : this.cleanSlots(cpu, ring)
-  }
-
-  /** True when the batch ends with this slot. */
-  private readonly finishSlot = (cpu: number, ring: TxRing): boolean => {
-    const isLast = ring.nextToClean === this.batchEnds[cpu]
     ring.advance()
-    if (isLast) {
-      ring.dropBatch()
-      this.batchEnds[cpu] = -1
-    }
-    return isLast
+    return this.cleanReported(cpu)
   }
 
   /** At shutdown: gives back what the device never reported. */

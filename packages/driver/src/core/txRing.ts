@@ -1,7 +1,6 @@
 /**
- * The software side of one transmit ring: advanced data descriptors, one for each frame. Frames given over
- * since the last tail write are a batch; the last descriptor of a batch asks for a report of its status
- * (RS), and when that one is done all before it are.
+ * The software side of one transmit ring: advanced data descriptors, one for each frame. Each asks for a
+ * report of its status (RS), so a frame can be cleaned as soon as the device has sent it.
  */
 import type { Memory } from "@vnic/sim/core"
 import type { Coherent } from "@vnic/dma-api/core"
@@ -17,8 +16,7 @@ import {
 } from "@vnic/nic-device/registers"
 
 const DD = TXD_WB_DD_BIT
-const RS = TXD_RS_BIT
-const DATA_COMMAND = TXD_DTYP_DATA | TXD_DEXT_BIT | TXD_EOP_BIT | TXD_IFCS_BIT
+const DATA_COMMAND = TXD_DTYP_DATA | TXD_DEXT_BIT | TXD_EOP_BIT | TXD_IFCS_BIT | TXD_RS_BIT
 const PAYLEN_SHIFT = TXD_PAYLEN_SHIFT
 const WORDS = DESCRIPTOR_WORDS
 const TWO_TO_32 = 4294967296
@@ -34,12 +32,6 @@ export class TxRing {
   declare readonly copyBlock: Coherent
   nextToUse = 0
   nextToClean = 0
-  /** What the device was told last. */
-  tail = 0
-  /** Ends (last slots) of batches that the device was given, oldest first. */
-  declare private readonly batchEnds: Int32Array
-  private batchHead = 0
-  private batchCount = 0
   /** phys, bus and size of a frame that was mapped for its slot; size 0 for a copied one. */
   declare readonly phys: Int32Array
   declare readonly bus: Float64Array
@@ -54,7 +46,6 @@ export class TxRing {
     this.copyBlock = copyBlock
     this.words = memory.words
     this.baseWord = block.phys >> 2
-    this.batchEnds = new Int32Array(count)
     this.phys = new Int32Array(count)
     this.bus = new Float64Array(count)
     this.sizes = new Int32Array(count)
@@ -65,11 +56,7 @@ export class TxRing {
     return next === this.nextToClean
   }
 
-  get hasUntold(): boolean {
-    return this.nextToUse !== this.tail
-  }
-
-  /** Writes the descriptor at nextToUse. */
+  /** Writes the descriptor at nextToUse. The caller tells the device of it at once: nextToUse is the new tail. */
   enqueue(busAddr: number, sizeBytes: number): void {
     const slot = this.nextToUse
     const words = this.words
@@ -81,28 +68,10 @@ export class TxRing {
     this.nextToUse = slot + 1 === this.count ? 0 : slot + 1
   }
 
-  /** Ends the batch: its last descriptor reports. The caller writes the tail that is returned. */
-  endBatch(): number {
-    const last = this.nextToUse === 0 ? this.count - 1 : this.nextToUse - 1
-    this.words[this.baseWord + last * WORDS + 2]! |= RS
-    const end = this.batchHead + this.batchCount
-    this.batchEnds[end >= this.count ? end - this.count : end] = last
-    this.batchCount++
-    this.tail = this.nextToUse
-    return this.tail
-  }
-
-  /** Is the oldest batch out? Then its last slot, else -1. */
-  finishedBatchEnd(): number {
-    if (this.batchCount === 0) return -1
-    const last = this.batchEnds[this.batchHead]!
-    return (this.words[this.baseWord + last * WORDS + 3]! & DD) === 0 ? -1 : last
-  }
-
-  /** The oldest batch was cleaned. */
-  dropBatch(): void {
-    this.batchHead = this.batchHead + 1 === this.count ? 0 : this.batchHead + 1
-    this.batchCount--
+  /** Has the device reported the oldest frame that is not cleaned? False when there is none. */
+  isDone(): boolean {
+    const slot = this.nextToClean
+    return slot !== this.nextToUse && (this.words[this.baseWord + slot * WORDS + 3]! & DD) !== 0
   }
 
   /** The slot at nextToClean is free again. */

@@ -1,8 +1,10 @@
 /** What `run` and `replay` share: outputs, workers, results, checks. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
 import * as Result from "effect/Result"
-import { CheckFailed, type RunFailed, RunsFailed } from "../Errors.ts"
+import { CheckFailed, FlagInvalid, type RunFailed, RunsFailed } from "../Errors.ts"
 import { readCaptureFile } from "../node/captures.ts"
 import { openOutput } from "../node/output.ts"
 import { runAll } from "../node/pool.ts"
@@ -49,9 +51,25 @@ const requestOf = Effect.fnUntraced(function* ({ name, scenario }: ResolvedRun, 
   return { name, scenario, seed, keepFrames, ...(capture === undefined ? {} : { capture }) }
 })
 
+/** Frames may be written neither over the capture that they come from nor over the results. */
+const refuseOverwriting = Effect.fnUntraced(function* ({ json, out, runs }: Execution) {
+  if (out === undefined) return
+  const files = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const whole = (file: string) => files.realPath(file).pipe(Effect.orElseSucceed(() => path.resolve(file)))
+  const target = yield* whole(out)
+  const refusal = (reason: string) => new FlagInvalid({ flag: "--out", reason })
+  if (json !== undefined && (yield* whole(json)) === target) return yield* refusal("is the same file as --json")
+  for (const { scenario } of runs) {
+    if (scenario.traffic.kind !== "replay" || (yield* whole(scenario.traffic.capture)) !== target) continue
+    return yield* refusal("is the capture that is replayed")
+  }
+})
+
 /** Runs everything, writes what was asked for, prints the table, and fails if a run or a check did. */
 export const execute = Effect.fnUntraced(function* (execution: Execution) {
   const { json, out, runs } = execution
+  yield* refuseOverwriting(execution)
   const requests = yield* Effect.forEach(runs, (run) => requestOf(run, out !== undefined))
   const jsonFile = json === undefined || json === "-" ? undefined : yield* openOutput(json)
   const outFile = out === undefined ? undefined : yield* openOutput(out)
@@ -74,12 +92,14 @@ export const execute = Effect.fnUntraced(function* (execution: Execution) {
 
   const envelope = envelopeOf(execution, outputs, wallSeconds)
   const text = JSON.stringify(envelope, null, 2)
+  // Files first: whoever reads the table may close the pipe.
+  const isWhole = failures.length === 0
+  if (jsonFile !== undefined && isWhole) yield* jsonFile.commit(`${text}\n`)
+  const delivered = outputs[0]?.delivered
+  if (outFile !== undefined && isWhole && delivered !== undefined) yield* outFile.commit(delivered)
   if (json === "-") yield* Console.log(text)
   else if (!execution.quiet && outputs.length > 0) yield* Console.log(renderTable(envelope, NEXT))
-  if (failures.length > 0) return yield* new RunsFailed({ failures })
-  if (jsonFile !== undefined) yield* jsonFile.commit(`${text}\n`)
-  const delivered = outputs[0]?.delivered
-  if (outFile !== undefined && delivered !== undefined) yield* outFile.commit(delivered)
+  if (!isWhole) return yield* new RunsFailed({ failures })
   const findings = failedChecks(envelope.runs)
   if (findings.length > 0) return yield* new CheckFailed({ findings })
 }, Effect.scoped)

@@ -23,12 +23,18 @@ const messageOf = (cause: Cause.Cause<unknown>): string | undefined => {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** A reader that has seen enough, such as `head`, closes the pipe; that is no failure. */
+/**
+ * A reader that has seen enough, such as `head`, closes the pipe; that is no failure, and the command goes on to
+ * its end. Anything else, such as a full disk, is said once and fails the command, whose files stay whole.
+ */
 const tolerateClosedPipes = (): void => {
+  let isSaid = false
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error
-      process.exit()
+      if (error.code === "EPIPE" || isSaid) return
+      isSaid = true
+      process.exitCode = 1
+      if (stream === process.stdout) console.error(`the output cannot be written: ${error.message}`)
     })
   }
 }

@@ -37,21 +37,26 @@ export const openOutput = Effect.fnUntraced(function* (
   const path = yield* Path.Path
   const unwritable = (reason: string) => new OutputUnwritable({ file, reason })
   const refused = (error: PlatformError) => unwritable(reasonOf(error))
-  const target = path.resolve(file)
+  // A link's own file is replaced, not the link.
+  const target = yield* files.realPath(path.resolve(file)).pipe(Effect.orElseSucceed(() => path.resolve(file)))
   const temporary = path.join(path.dirname(target), `.${path.basename(target)}.${process.pid}.tmp`)
 
   const existing = yield* files.stat(target).pipe(Effect.option)
   if (existing._tag === "Some" && existing.value.type === "Directory") return yield* unwritable("it is a folder")
+  const write = (name: string, content: string | Uint8Array) =>
+    typeof content === "string" ? files.writeFileString(name, content) : files.writeFile(name, content)
+  if (existing._tag === "Some" && existing.value.type !== "File") {
+    // A pipe or a device takes what is written; there is nothing to replace.
+    return { commit: (content) => write(target, content).pipe(Effect.mapError(refused)) }
+  }
   if (existing._tag === "Some") yield* files.access(target, { writable: true }).pipe(Effect.mapError(refused))
   yield* Effect.acquireRelease(
     files.writeFile(temporary, new Uint8Array(0), { flag: "wx" }).pipe(Effect.mapError(refused)),
     () => files.remove(temporary, { force: true }).pipe(Effect.ignore)
   )
-  const write = (content: string | Uint8Array) =>
-    typeof content === "string" ? files.writeFileString(temporary, content) : files.writeFile(temporary, content)
   return {
     commit: (content) =>
-      write(content).pipe(
+      write(temporary, content).pipe(
         Effect.andThen(files.rename(temporary, target)),
         Effect.mapError(refused),
         Effect.uninterruptible

@@ -68,8 +68,8 @@ export interface Listener {
   readonly application: Application
   /** The streams' receiving end; without it frames are handed up whole. */
   readonly receiver: StreamReceiver | undefined
-  /** Sends a frame from outside of a receive: a delayed acknowledgement. False when it was not taken. */
-  readonly send: (stream: number, phys: PhysAddr, sizeBytes: number) => boolean
+  /** Sends a frame from outside of a receive, on the queue that its stream arrives on. False: not taken. */
+  readonly send: (queue: number, phys: PhysAddr, sizeBytes: number) => boolean
 }
 
 /** Bytes of a transmit buffer: an acknowledgement with options fits. */
@@ -92,6 +92,8 @@ export class HostStack {
   declare private receiver: StreamReceiver | undefined
   declare private application: Application | undefined
   declare private send: Listener["send"] | undefined
+  /** The queue that each stream last arrived on. */
+  private queues = new Int32Array(0)
   declare private readonly framePs: number
   declare private readonly spreadPs: number
   declare private readonly freeBuffers: Int32Array
@@ -114,6 +116,7 @@ export class HostStack {
   /** From now on what arrives goes to this listener. */
   readonly listen = (listener: Listener): void => {
     this.receiver = listener.receiver
+    this.queues = new Int32Array(listener.receiver?.streamCount ?? 0)
     this.application = listener.application
     this.send = listener.send
   }
@@ -145,7 +148,10 @@ export class HostStack {
       return 0
     }
     this.handUp(application, receiver, headPhys, headBytes, bodyPhys)
-    if ((bits & ACK_LATER) !== 0) this.armAckTimer(receiver)
+    if ((bits & ACK_LATER) !== 0) {
+      this.queues[receiver.stream] = queue
+      this.armAckTimer(receiver)
+    }
     return (bits & ACK_NOW) === 0 ? 0 : this.answer(cpu, receiver)
   }
 
@@ -199,7 +205,7 @@ export class HostStack {
         break
       }
       const sizeBytes = receiver.buildAck(stream, memory.bytes, phys)
-      if (send(stream, phys, sizeBytes)) continue
+      if (send(this.queues[stream]!, phys, sizeBytes)) continue
       this.answersDropped++
       this.transmitted(phys)
     }
