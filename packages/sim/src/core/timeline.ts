@@ -3,9 +3,8 @@
  *
  * Time is an integer number of picoseconds in a `number` (exact for 9,007 s). Every kind of event is a
  * *source*: a timer (one pending time) or a lane (any number up to its capacity). All pending events of the
- * world stand in one ring, sorted, and are put there from its back: most events are due later than most that
- * are pending, and a few tens of them are pending at once, so a new one passes a few others and the next one
- * is simply the first. Events order by (time, source, serial): at one instant the source registered first
+ * world stand in one ring, sorted, and a new one enters it from the end that is nearer to its time, so that it
+ * passes a few others; the next event of the world is simply the first. Events order by (time, source, serial): at one instant the source registered first
  * goes first, inside a source first in is first out.
  *
  * Nothing is allocated per event. Handlers get one int32 argument and read the time from `clock`.
@@ -26,6 +25,8 @@ export const SOURCES_MAX = 4096
 
 /** Largest lane. */
 const LANE_CAPACITY_MAX = 1 << 24
+/** With so few events the back is never far. */
+const NEAR_COUNT_MIN = 16
 /** Slots of the ring to begin with; it grows when events stand everywhere. */
 const SLOTS_FIRST = 64
 
@@ -106,33 +107,57 @@ export class Timeline {
     return this.insert(source, timePs, argument)
   }
 
-  /** Puts an event where it belongs, from the back: behind those of its own time and an earlier source. */
+  /** Puts an event where it belongs: behind those of its own time and an earlier source, or its own. */
   private readonly insert = (source: Source, timePs: number, argument: number): number => {
     if (this.count > this.mask) this.grow()
-    const { eventArguments, mask, serials, sources, times } = this
-    let index = this.head + this.count
-    const { head } = this
+    const { count, head, mask, times } = this
+    // From the end that is nearer: CPUs schedule far ahead, the wire and the bus close by.
+    const isNear = count > NEAR_COUNT_MIN && timePs < times[(head + (count >> 1)) & mask]!
+    const slot = isNear ? this.openFromFront(source, timePs) : this.openFromBack(source, timePs)
+    const serial = this.nextSerial
+    this.nextSerial = (serial + 1) | 0
+    times[slot] = timePs
+    this.sources[slot] = source
+    this.eventArguments[slot] = argument
+    this.serials[slot] = serial
+    this.count = count + 1
+    this.counts[source]!++
+    return serial
+  }
+
+  /** Moves what is due later one place on; returns the slot that is free then. */
+  private readonly openFromBack = (source: Source, timePs: number): number => {
+    const { head, mask, sources, times } = this
+    let index = head + this.count
     while (index > head) {
       const from = (index - 1) & mask
       const fromPs = times[from]!
       if (fromPs < timePs || (fromPs === timePs && sources[from]! <= source)) break
-      const to = index & mask
-      times[to] = fromPs
-      sources[to] = sources[from]!
-      eventArguments[to] = eventArguments[from]!
-      serials[to] = serials[from]!
+      this.move(from, index & mask)
       index--
     }
-    const slot = index & mask
-    const serial = this.nextSerial
-    this.nextSerial = (serial + 1) | 0
-    times[slot] = timePs
-    sources[slot] = source
-    eventArguments[slot] = argument
-    serials[slot] = serial
-    this.count++
-    this.counts[source]!++
-    return serial
+    return index & mask
+  }
+
+  /** Moves what is due earlier one place back, the head with it; returns the slot that is free then. */
+  private readonly openFromFront = (source: Source, timePs: number): number => {
+    const { mask, sources, times } = this
+    let slot = this.head
+    for (;;) {
+      const slotPs = times[slot]!
+      if (slotPs > timePs || (slotPs === timePs && sources[slot]! > source)) break
+      this.move(slot, (slot - 1) & mask)
+      slot = (slot + 1) & mask
+    }
+    this.head = (this.head - 1) & mask
+    return (slot - 1) & mask
+  }
+
+  private readonly move = (from: number, to: number): void => {
+    this.times[to] = this.times[from]!
+    this.sources[to] = this.sources[from]!
+    this.eventArguments[to] = this.eventArguments[from]!
+    this.serials[to] = this.serials[from]!
   }
 
   private readonly grow = (): void => {
