@@ -3,9 +3,9 @@
  *
  * Time is an integer number of picoseconds in a `number` (exact for 9,007 s). Every kind of event is a
  * *source*: a timer (one pending time) or a lane (any number up to its capacity). All pending events of the
- * world stand in one ring, sorted, and a new one enters it from the end that is nearer to its time, so that it
- * passes a few others; the next event of the world is simply the first. Events order by (time, source, serial): at one instant the source registered first
- * goes first, inside a source first in is first out.
+ * world stand in one ring, sorted, and a new one enters it from the end that is nearer to its time, so that
+ * it passes a few others; the next event of the world is simply the first. Events order by (time, source,
+ * serial): at one instant the source registered first goes first, inside a source first in is first out.
  *
  * Nothing is allocated per event. Handlers get one int32 argument and read the time from `clock`.
  */
