@@ -8,6 +8,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import {
+  driverCostsOf,
   makeNetDriver,
   type DriverStatistics,
   type HostStack as HostStackPort,
@@ -49,15 +50,7 @@ const make = Effect.fn("NicDriver.make")(function* (options: NetDriverOptions) {
       device,
       registers: yield* RegisterWindow,
       stack: yield* StackPort,
-      costs: {
-        interruptEntryPs: profile.interruptEntry,
-        pollEntryPs: profile.pollEntry,
-        descriptorWorkPs: profile.descriptorWork,
-        pageAllocationPs: profile.pageAllocation,
-        mmioWritePs: profile.mmioWrite,
-        copyCallPs: profile.copyCall,
-        copyKiBPs: profile.copyKiB
-      }
+      costs: driverCostsOf(profile)
     },
     options
   )

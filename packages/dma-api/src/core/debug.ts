@@ -127,11 +127,6 @@ export class DmaDebug {
     this.find(kind, device, cpu, busAddr, sizeBytes, direction, this.clocks[cpu]!, entry)
   }
 
-  /** True when a live mapping of the device holds the whole range. */
-  readonly covers = (device: number, busAddr: BusAddr, sizeBytes: number): boolean => {
-    return this.mappings.around(device, busAddr, sizeBytes, 0) !== MAPPING_NONE
-  }
-
   /** The device touched a range at `atPs`; it must lie inside a live mapping that lets it do so. */
   readonly accessed = (
     device: number,

@@ -1,5 +1,5 @@
 /** What the driver needs of the world, declared here by the one who calls it. */
-import type { Cpus, Memory, PageAllocator, PhysAddr } from "@vnic/sim/core"
+import type { Cpus, Memory, PageAllocator, PhysAddr, ProfileValues } from "@vnic/sim/core"
 import type { Device } from "@vnic/dma-api/core"
 
 /** The device's registers through its BAR. */
@@ -56,3 +56,14 @@ export interface DriverWorld {
   readonly stack: HostStack
   readonly costs: DriverCosts
 }
+
+/** The driver's costs as a profile says. */
+export const driverCostsOf = (profile: ProfileValues): DriverCosts => ({
+  interruptEntryPs: profile.interruptEntry,
+  pollEntryPs: profile.pollEntry,
+  descriptorWorkPs: profile.descriptorWork,
+  pageAllocationPs: profile.pageAllocation,
+  mmioWritePs: profile.mmioWrite,
+  copyCallPs: profile.copyCall,
+  copyKiBPs: profile.copyKiB
+})

@@ -8,17 +8,9 @@ import {
   type LockAcrossTableWrite
 } from "@vnic/dma-api/core"
 import { FlatTable } from "@vnic/dma-api/testing"
-import {
-  fail,
-  makeSimulation,
-  NEVER_PS,
-  PROFILES,
-  profileValues,
-  type ProfileValues,
-  type SimulationCore
-} from "@vnic/sim/core"
+import { fail, makeSimulation, NEVER_PS, PROFILES, profileValues, type SimulationCore } from "@vnic/sim/core"
 import { makeNetDriver, type NetDriver, type NetDriverOptions } from "../core/netDriver.ts"
-import type { DriverCosts, DriverWorld } from "../core/ports.ts"
+import { driverCostsOf, type DriverWorld } from "../core/ports.ts"
 import { RecordingStack } from "./recordingStack.ts"
 import { ScriptedDevice } from "./scriptedDevice.ts"
 
@@ -98,7 +90,7 @@ export class TestWorld {
     })
     this.stack = new RecordingStack({ cpus, memory, pages, framePs: profile.stackFrame })
     const { dmaDevice, stack } = this
-    const costs = costsOf(profile)
+    const costs = driverCostsOf(profile)
     this.driverWorld = { cpus, memory, pages, device: dmaDevice, registers: this.device, stack, costs }
     this.device.onInterrupt = (queue) => this.driver!.napi.interrupt(queue)
   }
@@ -152,17 +144,6 @@ const simulationOf = (options: TestWorldOptions): SimulationCore =>
     cpuCount: options.cpuCount ?? 1,
     threadsPerCore: 1
   })
-
-/** The driver's costs as a profile says. */
-const costsOf = (profile: ProfileValues): DriverCosts => ({
-  interruptEntryPs: profile.interruptEntry,
-  pollEntryPs: profile.pollEntry,
-  descriptorWorkPs: profile.descriptorWork,
-  pageAllocationPs: profile.pageAllocation,
-  mmioWritePs: profile.mmioWrite,
-  copyCallPs: profile.copyCall,
-  copyKiBPs: profile.copyKiB
-})
 
 /** A world without a driver in it yet: `start` brings one up. */
 export const makeDriverWorld = (options: TestWorldOptions = {}): TestWorld => new TestWorld(options)
