@@ -14,14 +14,17 @@ const SECOND_PS = 1e12
 export interface ProfileSummary {
   readonly name: string
   readonly about: string
+  /** The kind of IOMMU that the platform has, where it has one. */
+  readonly iommu: "tce" | "vtd"
   /** Hardware threads: cores times the threads of each. */
   readonly hardwareThreads: number
 }
 
 /** The built-in platform profiles. */
-export const profileSummaries: ReadonlyArray<ProfileSummary> = PROFILES.map(({ about, constants, name }) => ({
+export const profileSummaries: ReadonlyArray<ProfileSummary> = PROFILES.map(({ about, constants, iommu, name }) => ({
   name,
   about,
+  iommu,
   hardwareThreads: constants.coreCount.value * constants.threadsPerCore.value
 }))
 

@@ -205,3 +205,84 @@ describe("threads of a core", () => {
     }
   })
 })
+
+describe("work for later", () => {
+  /** Background work of 10 ps, a program of 100 ps; what starts when. */
+  const makeScene = () => {
+    const world = makeWorld({ lockAcquirePs: 0 })
+    const { cpus } = world
+    const starts: Array<[string, number]> = []
+    const work = cpus.define("work", (cpu) => {
+      starts.push(["work", cpus.localPs[cpu]!])
+      cpus.spend(cpu, ACCOUNT_DRIVER, 10)
+      return cpus.leave(cpu)
+    })
+    const program = cpus.define("program", (cpu) => {
+      starts.push(["program", cpus.localPs[cpu]!])
+      cpus.spend(cpu, ACCOUNT_DRIVER, 100)
+      return cpus.sleep(cpu)
+    })
+    return { ...world, program, starts, work }
+  }
+
+  it("runs on an idle CPU at its time, in order, and is booked", () => {
+    const { cpus, starts, timeline, work } = makeScene()
+    cpus.later(1, 500, work)
+    cpus.later(1, 300, work)
+    cpus.later(1, 305, work)
+    timeline.runUntil(END_PS, EVENTS_MAX)
+    expect(starts).toEqual([
+      ["work", 300],
+      ["work", 310],
+      ["work", 500]
+    ])
+    expect([cpus.busyPs(1), cpus.bookedPs(1), cpus.isAwake(1)]).toEqual([30, 30, false])
+  })
+
+  it("waits for the end of a program that runs then", () => {
+    const { cpus, program, starts, timeline, work } = makeScene()
+    cpus.later(0, 40, work)
+    cpus.wake(0, program)
+    timeline.runUntil(END_PS, EVENTS_MAX)
+    expect(starts).toEqual([
+      ["program", 0],
+      ["work", 100]
+    ])
+    expect(cpus.busyPs(0)).toBe(110)
+  })
+
+  it("lets a program that is woken while it waits for a lock start behind it", () => {
+    const { cpus, program, starts, timeline, work } = makeScene()
+    const lock = cpus.makeLock("lock")
+    const held = cpus.define("held", (cpu) => {
+      cpus.unlock(cpu, lock)
+      return work
+    })
+    const waiting = cpus.define("waiting", (cpu) => cpus.lock(cpu, lock, held))
+    const release = cpus.define("release", (cpu) => {
+      cpus.unlock(cpu, lock)
+      return cpus.sleep(cpu)
+    })
+    const holding = cpus.define("holding", (cpu) => {
+      cpus.spend(cpu, ACCOUNT_DRIVER, 200)
+      return cpus.lookAgain(cpu, release)
+    })
+    cpus.wake(
+      1,
+      cpus.define("take", (cpu) => cpus.lock(cpu, lock, holding))
+    )
+    cpus.later(0, 50, waiting)
+    const interrupt = timeline.addTimer("interrupt", () => {
+      expect(cpus.isAwake(0)).toBe(false)
+      cpus.wake(0, program)
+      expect(cpus.isAwake(0)).toBe(true)
+    })
+    timeline.setTimer(interrupt, 80)
+    timeline.runUntil(END_PS, EVENTS_MAX)
+    expect(starts).toEqual([
+      ["work", 200],
+      ["program", 210]
+    ])
+    expect([cpus.busyPs(0), cpus.bookedPs(0)]).toEqual([260, 260])
+  })
+})

@@ -15,25 +15,20 @@
  * CPUs that ask at the same instant are served in the order of their numbers. A waiter spins: it stays busy.
  */
 import { assert, fail } from "./assert.ts"
+import { Background } from "./background.ts"
 import {
   ACCOUNT_COUNT as accountCount,
   ACCOUNT_LOCK_HAND_OFF as accountLockHandOff,
   ACCOUNT_LOCK_WAIT as accountLockWait,
   type Account
 } from "./accounts.ts"
+import type { CpusOptions, LockCounts, LockId, Step, StepId } from "./cpuTypes.ts"
 import type { Source, Timeline } from "./timeline.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const ACCOUNT_COUNT = accountCount
 const ACCOUNT_LOCK_HAND_OFF = accountLockHandOff
 const ACCOUNT_LOCK_WAIT = accountLockWait
-
-/** One step of a program on `cpu`; returns the next step, or PARKED. */
-export type Step = (cpu: number) => StepId
-/** Index of a step in the table of its Cpus. */
-export type StepId = number
-/** Index of a lock in its Cpus. */
-export type LockId = number
 
 /** Returned by a step whose CPU waits. */
 export const PARKED: StepId = 0
@@ -44,21 +39,6 @@ const CALL_DEPTH_MAX = 8
 export const CPUS_MAX = 1024
 /** Most steps that a CPU may run without waiting: a program that passes it never ends. */
 const STEPS_WITHOUT_WAIT_MAX = 100_000_000
-
-export interface CpusOptions {
-  /** Number of simulated CPUs (hardware threads that are used). */
-  readonly cpuCount: number
-  /** Threads of one core that are used: CPU n sits on core floor(n / threadsPerCore). */
-  readonly threadsPerCore: number
-  /** speedShares[n - 1] is the speed of a thread when n threads of its core are busy. */
-  readonly speedShares: ReadonlyArray<number>
-  /** An uncontended acquire, picoseconds. */
-  readonly lockAcquirePs: number
-  /** What a hand-off to a waiter costs beyond an acquire, picoseconds. */
-  readonly lockHandOffPs: number
-  /** What each CPU that waits adds to a hand-off, picoseconds. */
-  readonly lockHandOffPerWaiterPs: number
-}
 
 interface Lock {
   readonly name: string
@@ -84,14 +64,10 @@ const WAIT_SUM = 3
 const GRANTS = 4
 const CONTENDED = 5
 
-/** What a lock has seen since the beginning; times in picoseconds. */
-export interface LockCounts {
-  readonly name: string
-  readonly busyPs: number
-  readonly waitPs: number
-  readonly grants: number
-  readonly contended: number
-}
+/** What a CPU does. */
+const IDLE = 0
+const IN_PROGRAM = 1
+const IN_BACKGROUND = 2
 
 export class Cpus {
   declare readonly count: number
@@ -118,6 +94,7 @@ export class Cpus {
   declare private readonly handOffPs: number
   declare private readonly handOffPerWaiterPs: number
   private isAlone = false
+  private background: Background | undefined
   declare private readonly timeline: Timeline
 
   constructor(timeline: Timeline, options: CpusOptions) {
@@ -168,6 +145,11 @@ export class Cpus {
     this.book(cpu, account, durationPs)
   }
 
+  /** Books time that passes whatever the core's other threads do: waiting by the clock. */
+  readonly waitFor = (cpu: number, account: Account, durationPs: number): void => {
+    this.book(cpu, account, durationPs)
+  }
+
   private readonly book = (cpu: number, account: Account, durationPs: number): void => {
     this.localPs[cpu]! += durationPs
     this.ledger[cpu * ACCOUNT_COUNT + account]! += durationPs
@@ -197,12 +179,21 @@ export class Cpus {
 
   /** Is the CPU running a program or waiting inside one? */
   readonly isAwake = (cpu: number): boolean => {
-    return this.awake[cpu] === 1
+    return this.awake[cpu] === IN_PROGRAM
   }
 
   /** Wakes an idle CPU now, or when its last program has ended, to run `step`. */
   readonly wake = (cpu: number, step: StepId): void => {
-    if (this.awake[cpu] !== 0) fail("a CPU that is awake was woken")
+    if (this.awake[cpu] === IN_PROGRAM) fail("a CPU that is awake was woken")
+    if (this.awake[cpu] === IN_BACKGROUND) {
+      this.awake[cpu] = IN_PROGRAM
+      this.background!.wakeBehind(cpu, step)
+      return
+    }
+    this.start(cpu, step)
+  }
+
+  private readonly start = (cpu: number, step: StepId): void => {
     this.setAwake(cpu)
     const nowPs = this.timeline.clock[0]!
     if (this.localPs[cpu]! < nowPs) this.localPs[cpu] = nowPs
@@ -212,10 +203,28 @@ export class Cpus {
 
   /** The program ends; the CPU is idle from its local time on, until `wake`. */
   readonly sleep = (cpu: number): StepId => {
-    this.awake[cpu] = 0
+    const { background } = this
+    if (background !== undefined && background.isDue(cpu)) {
+      this.awake[cpu] = IN_BACKGROUND
+      return background.next
+    }
+    this.awake[cpu] = IDLE
     this.busyThreads[this.coreOf[cpu]!]! -= 1
     this.busySums[cpu]! += this.localPs[cpu]! - this.awakeSince[cpu]!
     return PARKED
+  }
+
+  /** Runs a subroutine on a CPU at `atPs` or, if a program runs there then, when that ends. */
+  readonly later = (cpu: number, atPs: number, entry: StepId): void => {
+    this.background ??= new Background(this.timeline, this)
+    this.background.add(cpu, atPs, entry)
+  }
+
+  /** Background work starts, if the CPU is idle. */
+  readonly startIdle = (cpu: number, step: StepId): void => {
+    if (this.awake[cpu] !== IDLE) return
+    this.start(cpu, step)
+    this.awake[cpu] = IN_BACKGROUND
   }
 
   /** Stays busy, lets the world catch up with the CPU's local time, and goes on at `then`. */
@@ -231,7 +240,7 @@ export class Cpus {
   }
 
   private readonly setAwake = (cpu: number): void => {
-    this.awake[cpu] = 1
+    this.awake[cpu] = IN_PROGRAM
     this.busyThreads[this.coreOf[cpu]!]! += 1
   }
 
@@ -251,7 +260,7 @@ export class Cpus {
    */
   readonly runAlone = (cpu: number, entry: StepId): void => {
     const wasAlone = this.isAlone
-    const wasAwake = this.awake[cpu] === 1
+    const wasAwake = this.awake[cpu] !== IDLE
     if (!wasAwake) {
       this.setAwake(cpu)
       this.localPs[cpu] = Math.max(this.localPs[cpu]!, this.timeline.clock[0]!)
@@ -374,7 +383,7 @@ export class Cpus {
 
   /** Busy time of a CPU up to its local time, measured between waking and falling asleep. */
   readonly busyPs = (cpu: number): number => {
-    const openPs = this.awake[cpu] === 1 ? this.localPs[cpu]! - this.awakeSince[cpu]! : 0
+    const openPs = this.awake[cpu] !== IDLE ? this.localPs[cpu]! - this.awakeSince[cpu]! : 0
     return this.busySums[cpu]! + openPs
   }
 

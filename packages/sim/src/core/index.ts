@@ -1,6 +1,7 @@
 export * from "./accounts.ts"
 export * from "./assert.ts"
 export * from "./cpus.ts"
+export type * from "./cpuTypes.ts"
 export * from "./frames.ts"
 export * from "./histogram.ts"
 export * from "./memory.ts"

@@ -28,6 +28,8 @@ export class PageAllocator {
   failures = 0
   /** The allocation with this number (1 is the next one) fails, once; 0 means none. */
   failAt = 0
+  /** Told of each block before it is free again, by whoever must see that nothing uses it any more. */
+  freed: ((phys: PhysAddr, sizeBytes: number) => void) | undefined = undefined
   declare private readonly state: Int8Array
   declare private readonly nextFree: Int32Array
   declare private readonly previousFree: Int32Array
@@ -92,6 +94,7 @@ export class PageAllocator {
     const state = this.state[page]
     if (state === undefined || state < ALLOCATED_BASE) fail("a page that is not allocated was freed")
     let order = state - ALLOCATED_BASE
+    this.freed?.(phys, this.pageSizeBytes * 2 ** order)
     this.state[page] = NOT_A_HEAD
     this.pagesUsed -= 1 << order
     while (order < PAGE_ORDER_MAX) {

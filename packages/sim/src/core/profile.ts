@@ -26,6 +26,8 @@ export const CONSTANT_NAMES = [
   "threadsPerCore",
   "speedWithTwoThreads",
   "speedWithFourThreads",
+  "timeSlice",
+  "contextSwitch",
   "systemPageBytes",
   "stackFrame",
   "stackJitter",
@@ -41,7 +43,20 @@ export const CONSTANT_NAMES = [
   "lockHandOffPerWaiter",
   "bitmapSearch",
   "bitmapWord",
+  "treeSearch",
+  "treeVisit",
+  "magazineOperation",
+  "constantAllocation",
   "directMapPair",
+  "mapOther",
+  "unmapOther",
+  "pageTableInsert",
+  "pageTableRemove",
+  "pageTableEntry",
+  "invalidation",
+  "invalidationPoll",
+  "iotlbSets",
+  "iotlbWays",
   "hypercall",
   "hypercallPerTce",
   "tceFetch",
@@ -62,6 +77,8 @@ export type ConstantName = (typeof CONSTANT_NAMES)[number]
 export interface Profile {
   readonly name: string
   readonly about: string
+  /** The kind of IOMMU that the platform has, where it has one. */
+  readonly iommu: "tce" | "vtd"
   readonly constants: Readonly<Record<ConstantName, Constant>>
 }
 

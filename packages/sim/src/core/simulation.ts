@@ -5,6 +5,7 @@
 import { assert, fail } from "./assert.ts"
 import { CPUS_MAX, type Cpus, makeCpus } from "./cpus.ts"
 import { type FramePool, FRAME_SLOT_BYTES, makeFramePool } from "./frames.ts"
+import { type Histogram, makeHistogram } from "./histogram.ts"
 import { makeMemory, type Memory, MEMORY_BYTES_MAX } from "./memory.ts"
 import { makePageAllocator, type PageAllocator } from "./pages.ts"
 import { makePrng, type Prng } from "./prng.ts"
@@ -113,6 +114,8 @@ export interface SimulationCore {
   readonly run: SlicedRun
   /** A fresh generator of this world's seed; the same stream number gives the same draws again. */
   readonly prng: (stream: number) => Prng
+  /** An empty histogram, for who measures this world. */
+  readonly histogram: () => Histogram
 }
 
 /** An empty world at time 0. */
@@ -137,6 +140,7 @@ export function makeSimulation(options: SimulationOptions): SimulationCore {
     profile,
     seed,
     run: new SlicedRun(timeline),
-    prng: (stream) => makePrng(seed, stream)
+    prng: (stream) => makePrng(seed, stream),
+    histogram: makeHistogram
   }
 }

@@ -14,11 +14,20 @@ const assumed = (value: number, low: number, high: number, source: string): Cons
   range: [low, high]
 })
 
+/** What this platform does not do. */
+const absent = (why: string): Constant => ({
+  value: 0,
+  unit: "ps",
+  tag: "V",
+  source: `Linux 6.12 arch/powerpc/platforms/pseries/iommu.c: ${why}`
+})
+
 const NS = 1000
 
 export const power7Pseries = checkProfile({
   name: "power7-pseries",
   about: "8-core POWER7, paravirtual TCE tables by hypercall, 64 KiB pages",
+  iommu: "tce",
   constants: {
     coreCount: { value: 8, unit: "count", tag: "V", source: "Linux commit 4cce66cdd14a: 8-core Power7" },
     threadsPerCore: { value: 4, unit: "count", tag: "R", source: "POWER7 is SMT4" },
@@ -36,6 +45,13 @@ export const power7Pseries = checkProfile({
       source: "speed of one of four busy threads of a core",
       range: [0.3, 0.6]
     },
+    timeSlice: {
+      value: 3_000_000 * NS,
+      unit: "ps",
+      tag: "R",
+      source: "Linux 3.10 kernel/sched/fair.c: least granularity 0.75 ms, times 4 from 8 CPUs on"
+    },
+    contextSwitch: assumed(3000 * NS, 1000 * NS, 10000 * NS, "from one thread to the next on a CPU, with cold caches"),
     systemPageBytes: { value: 65536, unit: "bytes", tag: "V", source: "64 KiB-page kernel; one page a block" },
     stackFrame: assumed(2500 * NS, 1000 * NS, 6000 * NS, "network stack, a 1500-byte frame with its share of ACKs"),
     stackJitter: {
@@ -69,7 +85,20 @@ export const power7Pseries = checkProfile({
       source: "one 64-bit word of the bitmap scanned",
       range: [2 * NS, 8 * NS]
     },
+    treeSearch: assumed(50 * NS, 20 * NS, 110 * NS, "a tree operation's fixed part: as the bitmap's, none published"),
+    treeVisit: assumed(10 * NS, 5 * NS, 30 * NS, "one node of an RB-tree visited"),
+    magazineOperation: assumed(50 * NS, 20 * NS, 100 * NS, "lock of the CPU's own and a push or pop; x86: 92 cycles"),
+    constantAllocation: assumed(10 * NS, 3 * NS, 30 * NS, "an address computed, no search; none published"),
     directMapPair: assumed(30 * NS, 14 * NS, 100 * NS, "direct map + unmap pair"),
+    mapOther: assumed(0, 0, 50 * NS, "the map call's own code; within the fitted hypercall"),
+    unmapOther: assumed(0, 0, 50 * NS, "the unmap call's own code; within the fitted hypercall"),
+    pageTableInsert: absent("a guest writes no table entry: the hypervisor does, by hypercall"),
+    pageTableRemove: absent("a guest writes no table entry: the hypervisor does, by hypercall"),
+    pageTableEntry: absent("a guest writes no table entry: the hypervisor does, by hypercall"),
+    invalidation: absent("a guest invalidates nothing: the hypervisor does, within the hypercall"),
+    invalidationPoll: absent("a guest invalidates nothing: the hypervisor does, within the hypercall"),
+    iotlbSets: { ...absent("the guest sees no IOTLB"), unit: "count" },
+    iotlbWays: { ...absent("the guest sees no IOTLB"), unit: "count" },
     hypercall: {
       value: 790 * NS,
       unit: "ps",
