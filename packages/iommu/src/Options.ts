@@ -9,13 +9,14 @@ const GIB = 1024 * 1024 * KIB
 /** Kinds of IOMMU by name, each with the line that a list shows. */
 export const iommuDescriptions = {
   tce: "pseries translation control entries: one level, changed by hypercall",
+  vtd: "VT-d second-stage tables: 4 levels, IOTLB, invalidation queue",
   none: "no translation: the device reaches all of memory"
 } as const
 
-/** Kind and size of the IOMMU; with `none` the other settings have no effect. */
+/** Kind and size of the IOMMU; `window` and `multiTce` have an effect with `tce` only. */
 export const IommuOptions = withUnitKeys(
   {
-    kind: Schema.Literals(["tce", "none"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("tce"))),
+    kind: Schema.Literals(["tce", "vtd", "none"]).pipe(Schema.withDecodingDefaultKey(Effect.succeed("tce"))),
     window: Size.check(within(sizeQuantity, 64 * KIB, 4 * GIB), steps(sizeQuantity, 64 * KIB)).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed("1 GiB"))
     ),

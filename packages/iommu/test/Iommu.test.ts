@@ -1,7 +1,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { Iommu, IommuOptions, TableDoesNotFit } from "@vnic/iommu"
 import { Simulation, type SimulationOptions } from "@vnic/sim"
-import { PROFILES, profileValues } from "@vnic/sim/core"
+import { findProfile, PROFILES, profileValues } from "@vnic/sim/core"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -69,6 +69,44 @@ describe("the Iommu service", () => {
     }).pipe(Effect.provide(layer({})))
   )
 
+  it.effect("builds VT-d tables on x86, invalidates, and tells what the IOTLB saw", () =>
+    Effect.gen(function* () {
+      const iommu = yield* Iommu
+      const sim = yield* Simulation
+      const { cpus, memory, pages } = sim.core
+      const { table, vtd } = iommu.core
+      expect([vtd!.iotlb.entryCount, table!.pageCount, vtd!.stage.levels]).toEqual([128, 2 ** 20, 4])
+      const { core: port } = yield* iommu.attach("nic")
+      const phys = pages.allocate(0)
+      expect(table!.insert(1, 1000, 1, phys, 2)).toBe(0)
+      expect(port.writeWords(1000 * 4096, Int32Array.of(42), 0, 1, 0)).toBe(true)
+      expect(memory.words[phys / 4]).toBe(42)
+      table!.remove(1, 1000, 1)
+      yield* sim.runUntil(cpus.localPs[1]!)
+      expect(port.writeWords(1000 * 4096, Int32Array.of(43), 0, 1, 0)).toBe(true)
+      const done = cpus.define("done", (cpu) => cpus.leave(cpu))
+      cpus.runAlone(
+        1,
+        cpus.define("flush", (cpu) => vtd!.table.invalidation.beginAll(cpu, done))
+      )
+      yield* sim.runUntil(cpus.localPs[1]!)
+      expect(port.writeWords(1000 * 4096, Int32Array.of(44), 0, 1, 0)).toBe(false)
+      expect(yield* iommu.iotlb).toMatchObject({ hits: 1, misses: 2, stale: { hits: 1, bytes: 4, windows: 1 } })
+      expect(yield* iommu.invalidations).toEqual({ global: 0, domain: 1, page: 0, context: 0 })
+      expect((yield* iommu.faults).records[0]).toMatchObject({ reason: "notMapped", code: 5 })
+      expect(yield* iommu.pinned).toEqual({ now: 0, max: 0, mean: 0 })
+    }).pipe(Effect.provide(layer({ kind: "vtd" }, { profile: profileValues(findProfile("x86-sandybridge")!) })))
+  )
+
+  it.effect("says so when the memory has no room for VT-d tables", () =>
+    Effect.gen(function* () {
+      const { pages } = (yield* Simulation).core
+      while (pages.allocate(0) >= 0);
+      const error = yield* Effect.flip(Effect.asVoid(Iommu).pipe(Effect.provide(Iommu.layer(decode({ kind: "vtd" })))))
+      expect(error).toMatchObject({ windowBytes: 2 ** 32, tableBytes: 5 * 4096 })
+    }).pipe(Effect.provide(Simulation.layer({ ...world, hostMemoryBytes: 1 << 20 })))
+  )
+
   it.effect("is the same door when it is off", () =>
     Effect.gen(function* () {
       const iommu = yield* Iommu
@@ -81,6 +119,8 @@ describe("the Iommu service", () => {
       expect(yield* iommu.pinned).toEqual({ now: 0, max: 0, mean: 0 })
       expect(yield* iommu.hypercalls).toEqual({ putTce: 0, putTceIndirect: 0, stuffTce: 0, getTce: 0 })
       expect((yield* iommu.faults).count).toBe(0)
+      expect(yield* iommu.iotlb).toMatchObject({ hits: 0, misses: 0, stale: { hits: 0, windows: 0 } })
+      expect(yield* iommu.invalidations).toEqual({ global: 0, domain: 0, page: 0, context: 0 })
     }).pipe(Effect.provide(layer({ kind: "none" })))
   )
 

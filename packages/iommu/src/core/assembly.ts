@@ -1,13 +1,16 @@
 /**
  * A whole IOMMU for one host: the TCE table and the list pages in the host's memory, the hypervisor, the
- * guest's side, and the door; or, without translation, the door alone.
+ * guest's side, and the door; or a VT-d unit and the door; or, without translation, the door alone.
  */
 import { PAGE_NONE, type Memory, type PageAllocator, PAGE_ORDER_MAX } from "@vnic/sim/core"
 import { makeHypervisor, TCE_LIST_BYTES, type Hypervisor } from "./hypervisor.ts"
 import { makeIommu, type Iommu } from "./iommu.ts"
 import { makeMapSites } from "./mapSites.ts"
-import { makePvdma, type CpuTime, type Pvdma } from "./pvdma.ts"
+import { makePvdma, type Pvdma } from "./pvdma.ts"
 import { makeTceTable, pciLiobn, tceTableBytes, type TceTable } from "./tceTable.ts"
+import type { CpuPrograms } from "./vtd/invalidator.ts"
+import { assembleVtd, type Vtd, type VtdOptions } from "./vtd/unit.ts"
+import type { VtdTable } from "./vtd/vtdTable.ts"
 
 /** log2 of the IOMMU page of the default window: 4 KiB. */
 export const DEFAULT_PAGE_SHIFT = 12
@@ -15,14 +18,15 @@ export const DEFAULT_PAGE_SHIFT = 12
 export interface AssemblyHost {
   readonly memory: Memory
   readonly pages: PageAllocator
-  readonly cpus: CpuTime
-  readonly cpuCount: number
+  readonly cpus: CpuPrograms
   /** clock[0]: the world's time, picoseconds. */
   readonly clock: Float64Array
 }
 
-export interface AssemblyOptions {
-  readonly kind: "tce" | "none"
+export type AssemblyOptions = TceOptions | ({ readonly kind: "vtd" } & VtdOptions) | { readonly kind: "none" }
+
+export interface TceOptions {
+  readonly kind: "tce"
   readonly windowBytes: number
   readonly multiTce: boolean
   /** Most 4 KiB pages that may be pinned; without it there is no limit. */
@@ -41,17 +45,33 @@ export interface Paravirtual {
 
 export interface IommuParts {
   readonly iommu: Iommu
-  /** Undefined when there is no translation. */
+  /** Only with TCEs. */
   readonly paravirtual: Paravirtual | undefined
+  /** Only with VT-d. */
+  readonly vtd: Vtd | undefined
+  /** What the DMA API writes to; undefined without translation. */
+  readonly table: Pvdma | VtdTable | undefined
 }
 
-/** Builds an IOMMU; undefined, and nothing allocated, when memory has no room for the table and the lists. */
+/** Builds an IOMMU; undefined, and nothing allocated, when memory has no room for its tables. */
 export function assembleIommu(host: AssemblyHost, options: AssemblyOptions): IommuParts | undefined {
+  const { clock, memory } = host
+  if (options.kind === "tce") return assembleTce(host, options)
+  if (options.kind === "none") {
+    const iommu = makeIommu({ kind: "none", memory, clock })
+    return { iommu, paravirtual: undefined, vtd: undefined, table: undefined }
+  }
+  const vtd = assembleVtd(host, options)
+  if (vtd === undefined) return undefined
+  const iommu = makeIommu({ kind: "vtd", memory, clock, vtd })
+  return { iommu, paravirtual: undefined, vtd, table: vtd.table }
+}
+
+function assembleTce(host: AssemblyHost, options: TceOptions): IommuParts | undefined {
   const { clock, cpus, memory } = host
-  if (options.kind === "none") return { iommu: makeIommu({ kind: "none", memory, clock }), paravirtual: undefined }
   const pageShift = DEFAULT_PAGE_SHIFT
   const tableBytes = tceTableBytes(options.windowBytes, pageShift)
-  const storage = allocateContiguous(host.pages, tableBytes, host.cpuCount * TCE_LIST_BYTES)
+  const storage = allocateContiguous(host.pages, tableBytes, cpus.count * TCE_LIST_BYTES)
   if (storage === undefined) return undefined
   const table = makeTceTable({
     memory,
@@ -75,7 +95,7 @@ export function assembleIommu(host: AssemblyHost, options: AssemblyOptions): Iom
     table,
     sites,
     cpus,
-    listPhys: Array.from({ length: host.cpuCount }, (_, cpu) => storage.lists + cpu * TCE_LIST_BYTES),
+    listPhys: Array.from({ length: cpus.count }, (_, cpu) => storage.lists + cpu * TCE_LIST_BYTES),
     hypercallPs: options.hypercallPs,
     hypercallPerTcePs: options.hypercallPerTcePs
   })
@@ -87,7 +107,7 @@ export function assembleIommu(host: AssemblyHost, options: AssemblyOptions): Iom
     sites,
     tceFetchPs: options.tceFetchPs
   })
-  return { iommu, paravirtual: { table, hypervisor, pvdma } }
+  return { iommu, paravirtual: { table, hypervisor, pvdma }, vtd: undefined, table: pvdma }
 }
 
 /**

@@ -15,6 +15,15 @@ export type FaultReason =
   | "outsideWindow"
   | "outsideMemory"
   | "deviceDetached"
+  | "rootNotPresent"
+  | "contextNotPresent"
+  | "contextInvalid"
+  | "tablePointerInvalid"
+  | "rootPointerInvalid"
+  | "contextPointerInvalid"
+  | "rootReserved"
+  | "contextReserved"
+  | "entryReserved"
 
 /** The queue entry on whose behalf a device accessed memory. */
 export interface QueueEntry {
@@ -30,6 +39,8 @@ export interface FaultRecord extends MapSite {
   readonly sizeBytes: number
   readonly access: "read" | "write"
   readonly reason: FaultReason
+  /** The code by which VT-d hardware reports it; other IOMMUs have none. */
+  readonly code?: number
   /** The world's time of the access, picoseconds. */
   readonly timePs: number
   /** Null when the device named none. */

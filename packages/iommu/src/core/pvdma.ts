@@ -68,6 +68,8 @@ export class Pvdma {
   declare readonly windowStart: number
   /** Pages of the window. */
   declare readonly pageCount: number
+  /** Guest memory that the table itself lies in: the host lets no device have it. */
+  declare readonly ownMemory: { readonly phys: number; readonly sizeBytes: number }
   /** Maps that failed because the host was short of something. */
   refusals = 0
   /** Hypercalls with any other error. As in Linux these are noted, and the map or unmap counts as done. */
@@ -97,6 +99,7 @@ export class Pvdma {
     this.words = options.memory.words
     this.listPhys = Int32Array.from(options.listPhys)
     this.liobn = table.liobn
+    this.ownMemory = { phys: table.tableOffset, sizeBytes: table.tableBytes }
     this.pageShift = table.pageShift
     this.pageMask = table.pageMask
     this.pageBytes = table.pageBytes

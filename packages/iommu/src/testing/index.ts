@@ -1,4 +1,7 @@
 export * from "./faultingPort.ts"
 export * from "./hostileDevice.ts"
 export * from "./naiveDoor.ts"
+export * from "./naiveIotlb.ts"
+export * from "./naiveStage.ts"
 export * from "./soloIommu.ts"
+export * from "./soloVtd.ts"

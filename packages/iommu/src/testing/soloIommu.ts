@@ -32,7 +32,7 @@ export function soloIommu(changes: Partial<SoloIommuOptions> = {}): SoloIommu {
   const sim = soloWorld(world)
   const { cpus, memory, pages, profile, timeline } = sim
   const parts = assembleIommu(
-    { memory, pages, cpus, cpuCount: cpus.count, clock: timeline.clock },
+    { memory, pages, cpus, clock: timeline.clock },
     {
       kind: "tce",
       windowBytes: windowPages * PAGE_BYTES,
