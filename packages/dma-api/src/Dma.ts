@@ -9,7 +9,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Core from "./core/index.ts"
-import { DmaMappingError, type Direction } from "./Errors.ts"
+import { DmaMappingError, DmaMaskError, type Direction } from "./Errors.ts"
 import type { DmaOptions } from "./Options.ts"
 import { FlatTable } from "./testing/FlatTable.ts"
 
@@ -28,29 +28,62 @@ export class DmaTable extends Context.Service<DmaTable, Core.Table>()("@vnic/dma
   static readonly layerNone: Layer.Layer<DmaTable> = Layer.sync(this, () => new FlatTable({ pageCount: 4 }))
 }
 
-/** A device as its driver sees the DMA API. */
+/** What a map may say beside its buffer. */
+export interface MapOptions {
+  /** ATTR bits. */
+  readonly attributes?: number
+  /** The place in the driver, for findings and errors; the name of the call when left out. */
+  readonly site?: string
+}
+
+/** A buffer of a scatter list: address in the host's memory, and size in bytes. */
+export type SgBuffer = readonly [phys: Core.PhysAddr, sizeBytes: number]
+
+/** A device as its driver sees the DMA API. Each mapping is live until its scope closes. */
 export interface DmaDevice {
-  /** Hands memory over to the device until the scope closes. */
+  /** Hands memory over to the device. */
   readonly mapSingle: (
     phys: Core.PhysAddr,
     sizeBytes: number,
-    direction: Direction
+    direction: Direction,
+    options?: MapOptions
   ) => Effect.Effect<Core.Mapping, DmaMappingError, Scope.Scope>
   /** The same for part of a page. */
   readonly mapPage: (
     page: Core.PhysAddr,
     offsetBytes: number,
     sizeBytes: number,
-    direction: Direction
+    direction: Direction,
+    options?: MapOptions
   ) => Effect.Effect<Core.Mapping, DmaMappingError, Scope.Scope>
-  /** Zeroed memory that CPU and device share, until the scope closes. */
+  /** The same for a list of buffers: its segments as the device sees them, as many or fewer. */
+  readonly mapSg: (
+    buffers: ReadonlyArray<SgBuffer>,
+    direction: Direction,
+    options?: MapOptions
+  ) => Effect.Effect<SgMapping, DmaMappingError, Scope.Scope>
+  /** Zeroed memory that CPU and device share. */
   readonly allocCoherent: (sizeBytes: number) => Effect.Effect<Core.Mapping, DmaMappingError, Scope.Scope>
   /** Gives the CPU part of a mapping for a while. */
   readonly syncSingleForCpu: (busAddr: Core.BusAddr, sizeBytes: number, direction: Direction) => Effect.Effect<void>
   /** Hands it back to the device. */
   readonly syncSingleForDevice: (busAddr: Core.BusAddr, sizeBytes: number, direction: Direction) => Effect.Effect<void>
+  /** The same for a list, whole. */
+  readonly syncSgForCpu: (mapping: SgMapping) => Effect.Effect<void>
+  readonly syncSgForDevice: (mapping: SgMapping) => Effect.Effect<void>
+  /** The largest bus address of streaming mappings, and of coherent memory. */
+  readonly setMask: (mask: number) => Effect.Effect<void, DmaMaskError>
+  readonly setCoherentMask: (mask: number) => Effect.Effect<void, DmaMaskError>
   /** The same device for hot loops and CPU programs. */
   readonly core: Core.Device
+}
+
+/** A list that is mapped. */
+export interface SgMapping {
+  readonly segments: ReadonlyArray<Core.Mapping>
+  readonly direction: Direction
+  /** The list itself; all of its entries are mapped. */
+  readonly list: Core.ScatterList
 }
 
 export interface DmaShape {
@@ -69,53 +102,149 @@ export interface DmaShape {
 }
 
 /** The decoded part of a scenario, and what operations cost on its platform. */
-export type DmaLayerOptions = DmaOptions & { readonly costs: Core.DmaCosts }
+export type DmaLayerOptions = DmaOptions & {
+  readonly costs: Partial<Core.DmaCosts>
+  /** Of the bounce backend. */
+  readonly bounce?: Core.BounceSettings
+}
 
 /** The CPU that runs what is called through Effect. */
 const CPU = 0
 
-const makeDevice = (core: Core.Device, host: Core.Host): DmaDevice => {
-  const mapping = (kind: Core.Mapping["kind"], buffer: Core.Coherent, direction: Direction): Core.Mapping => ({
-    device: core.name,
-    kind,
-    busAddr: buffer.busAddr,
-    phys: buffer.phys,
-    sizeBytes: buffer.sizeBytes,
-    direction,
-    cpu: CPU,
-    mappedAtPs: host.localPs[CPU]!
-  })
-  const failed = (mapSite: DmaMappingError["mapSite"], phys: number, sizeBytes: number, direction: Direction) => {
-    const reason = Core.MAP_FAILURES[core.failure[CPU]!] as DmaMappingError["reason"]
-    return new DmaMappingError({ device: core.name, phys, sizeBytes, direction, mapSite, reason })
+/** Does something at a place in the driver that debug knows by its name. */
+const makeSites = (debug: Core.DmaDebug | undefined) => {
+  const numbers = new Map<string, number>()
+  return <A>(site: string | undefined, body: () => A): A => {
+    if (debug === undefined || site === undefined) return body()
+    const number = numbers.get(site) ?? debug.nameSite(site)
+    numbers.set(site, number)
+    debug.atSite(CPU, number)
+    const result = body()
+    debug.atSite(CPU, 0)
+    return result
   }
-  const map = (mapSite: "mapSingle" | "mapPage", phys: number, sizeBytes: number, direction: Direction) =>
-    Effect.acquireRelease(
+}
+
+/** One device, as the functions below need it. */
+interface Attached {
+  readonly core: Core.Device
+  readonly host: Core.Host
+  readonly at: ReturnType<typeof makeSites>
+}
+
+const mappingOf = (
+  { core, host }: Attached,
+  kind: Core.Mapping["kind"],
+  buffer: Core.Coherent,
+  direction: Direction,
+  site: string
+): Core.Mapping => ({
+  device: core.name,
+  kind,
+  busAddr: buffer.busAddr,
+  phys: buffer.phys,
+  sizeBytes: buffer.sizeBytes,
+  direction,
+  listEntries: 0,
+  site,
+  cpu: CPU,
+  mappedAtPs: host.localPs[CPU]!
+})
+
+const failed = (core: Core.Device, mapSite: string, phys: number, sizeBytes: number, direction: Direction) => {
+  const reason = Core.MAP_FAILURES[core.failure[CPU]!] as DmaMappingError["reason"]
+  return Effect.fail(new DmaMappingError({ device: core.name, phys, sizeBytes, direction, mapSite, reason }))
+}
+
+const map = (
+  attached: Attached,
+  call: string,
+  phys: number,
+  sizeBytes: number,
+  direction: Direction,
+  { attributes = 0, site = call }: MapOptions = {}
+) => {
+  const { at, core } = attached
+  return Effect.acquireRelease(
+    Effect.suspend(() => {
+      const busAddr = at(site, () => core.mapSingle(CPU, phys, sizeBytes, direction, attributes))
+      return core.mappingError(busAddr)
+        ? failed(core, site, phys, sizeBytes, direction)
+        : Effect.succeed(mappingOf(attached, "single", { phys, busAddr, sizeBytes }, direction, site))
+    }),
+    (made) => Effect.sync(() => core.unmapSingle(CPU, made.busAddr, made.sizeBytes, direction, attributes))
+  )
+}
+
+const mapSg =
+  (attached: Attached): DmaDevice["mapSg"] =>
+  (buffers, direction, { attributes = 0, site = "mapSg" } = {}) => {
+    const { at, core } = attached
+    const count = buffers.length
+    return Effect.acquireRelease(
       Effect.suspend(() => {
-        const busAddr = core.mapSingle(CPU, phys, sizeBytes, direction)
-        return core.mappingError(busAddr)
-          ? Effect.fail(failed(mapSite, phys, sizeBytes, direction))
-          : Effect.succeed(mapping("single", { phys, busAddr, sizeBytes }, direction))
+        const list = Core.makeScatterList(count)
+        buffers.forEach(([phys, sizeBytes], entry) => list.setBuffer(entry, phys, sizeBytes))
+        const sizeBytes = buffers.reduce((sum, [, bytes]) => sum + bytes, 0)
+        return at(site, () => core.mapSg(CPU, list, count, direction, attributes)) === 0
+          ? failed(core, site, list.physOf(0), sizeBytes, direction)
+          : Effect.succeed({ segments: segmentsOf(attached, list, direction, site), direction, list })
       }),
-      (made) => Effect.sync(() => core.unmapSingle(CPU, made.busAddr, made.sizeBytes, direction))
+      ({ list }) => Effect.sync(() => core.unmapSg(CPU, list, count, direction, attributes))
     )
+  }
+
+const segmentsOf = (attached: Attached, list: Core.ScatterList, direction: Direction, site: string) => {
+  let entry = 0
+  return Array.from({ length: list.segmentCount }, (_, segment): Core.Mapping => {
+    const busAddr = list.busAddrOf(segment)
+    const sizeBytes = list.busSizeBytesOf(segment)
+    const phys = list.physOf(entry)
+    for (let left = sizeBytes; left > 0; entry++) left -= list.sizeBytesOf(entry)
+    const made = mappingOf(attached, "sg", { phys, busAddr, sizeBytes }, direction, site)
+    return { ...made, listEntries: list.entryCount }
+  })
+}
+
+const allocCoherent =
+  (attached: Attached): DmaDevice["allocCoherent"] =>
+  (sizeBytes) => {
+    const { core } = attached
+    return Effect.acquireRelease(
+      Effect.suspend(() => {
+        const block = core.allocCoherent(CPU, sizeBytes)
+        return block === undefined
+          ? failed(core, "allocCoherent", -1, sizeBytes, Core.BIDIRECTIONAL)
+          : Effect.succeed(mappingOf(attached, "coherent", block, Core.BIDIRECTIONAL, "allocCoherent"))
+      }),
+      (block) => Effect.sync(() => core.freeCoherent(CPU, block))
+    )
+  }
+
+const setMask = (core: Core.Device, set: (mask: number) => number) => (mask: number) =>
+  Effect.suspend(() =>
+    set(mask) === 0
+      ? Effect.void
+      : Effect.fail(new DmaMaskError({ device: core.name, mask, requiredMask: core.dmaGetRequiredMask() }))
+  )
+
+const makeDevice = (core: Core.Device, host: Core.Host, debug: Core.DmaDebug | undefined): DmaDevice => {
+  const attached = { core, host, at: makeSites(debug) }
   return {
-    mapSingle: (phys, sizeBytes, direction) => map("mapSingle", phys, sizeBytes, direction),
-    mapPage: (page, offsetBytes, sizeBytes, direction) => map("mapPage", page + offsetBytes, sizeBytes, direction),
-    allocCoherent: (sizeBytes) =>
-      Effect.acquireRelease(
-        Effect.suspend(() => {
-          const block = core.allocCoherent(CPU, sizeBytes)
-          return block === undefined
-            ? Effect.fail(failed("allocCoherent", -1, sizeBytes, Core.BIDIRECTIONAL))
-            : Effect.succeed(mapping("coherent", block, Core.BIDIRECTIONAL))
-        }),
-        (block) => Effect.sync(() => core.freeCoherent(CPU, block))
-      ),
+    mapSingle: (phys, sizeBytes, direction, options) => map(attached, "mapSingle", phys, sizeBytes, direction, options),
+    mapPage: (page, offsetBytes, sizeBytes, direction, options) =>
+      map(attached, "mapPage", page + offsetBytes, sizeBytes, direction, options),
+    mapSg: mapSg(attached),
+    allocCoherent: allocCoherent(attached),
     syncSingleForCpu: (busAddr, sizeBytes, direction) =>
       Effect.sync(() => core.syncSingleForCpu(CPU, busAddr, sizeBytes, direction)),
     syncSingleForDevice: (busAddr, sizeBytes, direction) =>
       Effect.sync(() => core.syncSingleForDevice(CPU, busAddr, sizeBytes, direction)),
+    syncSgForCpu: ({ direction, list }) => Effect.sync(() => core.syncSgForCpu(CPU, list, list.entryCount, direction)),
+    syncSgForDevice: ({ direction, list }) =>
+      Effect.sync(() => core.syncSgForDevice(CPU, list, list.entryCount, direction)),
+    setMask: setMask(core, (mask) => core.dmaSetMask(mask)),
+    setCoherentMask: setMask(core, (mask) => core.dmaSetCoherentMask(mask)),
     core
   }
 }
@@ -126,7 +255,7 @@ const make = Effect.fn("Dma.make")(function* (options: DmaLayerOptions) {
   return {
     attach: ({ dmaMask, name }) =>
       Effect.acquireRelease(
-        Effect.sync(() => makeDevice(core.attach(name, dmaMask), host)),
+        Effect.sync(() => makeDevice(core.attach(name, dmaMask), host, core.debug)),
         (device) =>
           Effect.sync(() => {
             if (!device.core.isReleased) device.core.release()

@@ -1,4 +1,4 @@
-/** What can go wrong when memory is handed to a device: one error, whose reason says what would help. */
+/** What can go wrong when memory is handed to a device; each error's fields say what and where. */
 import * as Schema from "effect/Schema"
 import { BIDIRECTIONAL, DIRECTION_NAMES, FROM_DEVICE, TO_DEVICE } from "./core/index.ts"
 
@@ -8,24 +8,59 @@ export type Direction = typeof Direction.Type
 
 const texts = {
   AddressSpaceFull: "no range of bus addresses that long is free; unmap something",
-  MaskTooNarrow: "the device's mask does not reach that far; no unmap will help",
+  MaskTooNarrow: "the device's mask or the table's window does not reach that far; no unmap will help",
   TableRefused: "the translation table did not take the entries; a later try may succeed",
-  OutOfMemory: "no pages are free for coherent memory"
+  OutOfMemory: "no pages are free for coherent memory",
+  BounceFull: "no slots of the bounce buffer are free; unmap something",
+  Invalid: "the device asks for an alignment that the IOMMU's pages cannot keep"
 }
 
 /** A map failed. Nothing is mapped, and nothing has to be undone. */
 export class DmaMappingError extends Schema.TaggedError<DmaMappingError>()("DmaMappingError", {
   device: Schema.String,
-  /** The buffer, bytes; -1 for coherent memory, whose place is not the caller's choice. */
+  /** The buffer, of a list its first one, bytes; -1 for coherent memory, whose place is not the caller's choice. */
   phys: Schema.Int,
+  /** Of a list the sum. */
   sizeBytes: Schema.Int,
   direction: Direction,
-  /** The call that failed. */
-  mapSite: Schema.Literals(["mapSingle", "mapPage", "allocCoherent"]),
-  reason: Schema.Literals(["AddressSpaceFull", "MaskTooNarrow", "TableRefused", "OutOfMemory"])
+  /** The place in the driver, as it named it; else the call that failed. */
+  mapSite: Schema.String,
+  reason: Schema.Literals(["AddressSpaceFull", "MaskTooNarrow", "TableRefused", "OutOfMemory", "BounceFull", "Invalid"])
 }) {
   override get message(): string {
     const direction = DIRECTION_NAMES[this.direction]
     return `${this.device}: ${this.mapSite} of ${this.sizeBytes} bytes (${direction}): ${texts[this.reason]}`
+  }
+}
+
+/** A device cannot be served with this mask; the one before stays. */
+export class DmaMaskError extends Schema.TaggedError<DmaMaskError>()("DmaMaskError", {
+  device: Schema.String,
+  mask: Schema.Int,
+  /** The narrowest mask that reaches all memory. */
+  requiredMask: Schema.Int
+}) {
+  override get message(): string {
+    const digits = (mask: number): string => `0x${mask.toString(16)}`
+    const needed = `all memory needs ${digits(this.requiredMask)}`
+    return `${this.device}: no memory can be promised below ${digits(this.mask)}; ${needed}`
+  }
+}
+
+/** A pool cannot be had: its numbers do not go together. */
+export class DmaPoolError extends Schema.TaggedError<DmaPoolError>()("DmaPoolError", {
+  device: Schema.String,
+  name: Schema.String,
+  sizeBytes: Schema.Int,
+  alignBytes: Schema.Int,
+  /** 0 when none was asked for. */
+  boundaryBytes: Schema.Int
+}) {
+  override get message(): string {
+    const { alignBytes, boundaryBytes, sizeBytes } = this
+    const pool = `pool ${this.name} of blocks of ${sizeBytes} bytes, alignment ${alignBytes}, boundary ${boundaryBytes}`
+    const rules =
+      "blocks have a size below 2 GiB, alignment and boundary are powers of two, no block is wider than that"
+    return `${this.device}: no ${pool}: ${rules}`
   }
 }

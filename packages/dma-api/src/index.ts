@@ -1,3 +1,5 @@
+export { bounceBufferBytes, SLOT_BYTES } from "./core/index.ts"
 export * from "./Dma.ts"
+export * from "./DmaPool.ts"
 export * from "./Errors.ts"
 export * from "./Options.ts"

@@ -1,52 +1,59 @@
-import { fc, test } from "@fast-check/vitest"
+/** What a finding tells, and single cases of what is found and what is not. */
 import { describe, expect, it } from "vitest"
 import {
+  ATTR_MMIO,
+  ATTR_SKIP_CPU_SYNC,
   BIDIRECTIONAL,
   CPU_NONE,
-  FINDING_KINDS,
   FINDINGS_KEPT_MAX,
   FROM_DEVICE,
+  KIND_COHERENT,
+  KIND_SG,
+  KIND_SINGLE,
   makeDmaDebug,
+  makeMemoryMap,
+  makeScatterList,
   tagOf,
   TO_DEVICE,
-  type Direction
+  type Device,
+  type Direction,
+  type DmaDebug
 } from "@vnic/dma-api/core"
-import { NaiveTracker, runMisbehavingDriver } from "@vnic/dma-api/testing"
-import { BACKENDS, MASK_32, setUp } from "./support/setup.ts"
+import { MASK_32, MEMORY_BYTES, setUp } from "./support/setup.ts"
 
-const counts = (found: ReadonlyArray<string>) =>
-  Object.fromEntries(FINDING_KINDS.map((kind) => [kind, found.filter((one) => one === kind).length]))
+/** A map whose driver looks whether it failed, and cares itself for lines that it shares. */
+const mapAt = (
+  device: Device,
+  phys: number,
+  sizeBytes: number,
+  direction: Direction,
+  attributes = ATTR_SKIP_CPU_SYNC
+): number => {
+  const busAddr = device.mapSingle(0, phys, sizeBytes, direction, attributes)
+  expect(device.mappingError(busAddr)).toBe(false)
+  return busAddr
+}
 
-describe.each(BACKENDS)("on the %s backend", (backend) => {
-  test.prop([fc.integer()])("a driver that does everything right is never accused", (seed) => {
-    const { dma, pages } = setUp(backend)
-    runMisbehavingDriver({ device: dma.attach("nic0", MASK_32), pages, seed })
-    expect(dma.findings()).toEqual([])
-    expect(dma.liveCount()).toBe(0)
-    expect(pages.pagesUsed).toBe(0)
-  })
-
-  describe.each(FINDING_KINDS)("a driver with one mistake: %s", (mistake) => {
-    test.prop([fc.integer()], { numRuns: 30 })("has that finding and no other", (seed) => {
-      const { dma, pages } = setUp(backend)
-      runMisbehavingDriver({ device: dma.attach("nic0", MASK_32), pages, mistake, seed })
-      expect(dma.findings().map((finding) => finding.kind)).toEqual([mistake])
-      expect(dma.debug!.counts).toEqual(counts([mistake]))
-      expect(dma.liveCount()).toBe(mistake === "leak" ? 1 : 0)
-      expect(dma.snapshot().findings).toBe(1)
-    })
-  })
-})
+const kindsOf = (debug: DmaDebug): ReadonlyArray<string> => debug.findings.map(({ kind }) => kind)
 
 describe("a finding tells what happened", () => {
   it("with the mapping that it concerns", () => {
     const { dma } = setUp("iommu")
     const device = dma.attach("nic0", MASK_32)
-    const busAddr = device.mapSingle(0, 0x2000, 100, FROM_DEVICE)
+    const busAddr = mapAt(device, 0x2000, 100, FROM_DEVICE)
     device.unmapSingle(0, busAddr, 90, FROM_DEVICE)
-    const mapping = { device: "nic0", kind: "single", busAddr, phys: 0x2000, sizeBytes: 100, direction: FROM_DEVICE }
+    const mapping = {
+      device: "nic0",
+      kind: "single",
+      site: "mapSingle",
+      listEntries: 0,
+      busAddr,
+      phys: 0x2000,
+      sizeBytes: 100,
+      direction: FROM_DEVICE
+    }
     expect(dma.findings()).toMatchObject([
-      { kind: "wrongSize", device: "nic0", busAddr, sizeBytes: 90, cpu: 0, mapping }
+      { kind: "wrongSize", device: "nic0", busAddr, sizeBytes: 90, direction: FROM_DEVICE, cpu: 0, mapping }
     ])
   })
 
@@ -61,7 +68,7 @@ describe("a finding tells what happened", () => {
   it("a device that writes what it may only read is found, with the mapping", () => {
     const { dma } = setUp("direct")
     const device = dma.attach("nic0", MASK_32)
-    const busAddr = device.mapSingle(0, 0x2000, 100, TO_DEVICE)
+    const busAddr = mapAt(device, 0x2000, 100, TO_DEVICE)
     device.accessed(busAddr, 100, TO_DEVICE, 1)
     expect(dma.findings()).toEqual([])
     device.accessed(busAddr, 100, FROM_DEVICE, 2)
@@ -76,11 +83,11 @@ describe("a finding tells what happened", () => {
     expect(dma.snapshot().findings).toBe(FINDINGS_KEPT_MAX + 10)
   })
 
-  it("an unmap of what a failed map returned is an unmap of nothing", () => {
+  it("an unmap of what a failed map returned is told from one of nothing", () => {
     const { dma } = setUp("iommu")
     const device = dma.attach("nic0", MASK_32)
     device.unmapSingle(0, -1, 64, TO_DEVICE)
-    expect(dma.findings()).toMatchObject([{ kind: "unmapOfNothing", busAddr: -1 }])
+    expect(dma.findings()).toMatchObject([{ kind: "unmapOfError", busAddr: -1, mapSite: undefined }])
   })
 })
 
@@ -88,9 +95,9 @@ describe("several live mappings at one bus address, as direct mapping has them",
   it("an unmap takes the one that it fits", () => {
     const { dma } = setUp("direct")
     const device = dma.attach("nic0", MASK_32)
-    device.mapSingle(0, 0x1000, 64, TO_DEVICE)
-    device.mapSingle(0, 0x1000, 256, TO_DEVICE)
-    device.mapSingle(0, 0x1000, 256, FROM_DEVICE)
+    mapAt(device, 0x1000, 64, TO_DEVICE)
+    mapAt(device, 0x1000, 256, TO_DEVICE)
+    mapAt(device, 0x1000, 256, FROM_DEVICE)
     device.unmapSingle(0, 0x1000, 256, TO_DEVICE)
     expect(dma.findings()).toEqual([])
     expect(dma.liveMappings()).toMatchObject([
@@ -102,8 +109,8 @@ describe("several live mappings at one bus address, as direct mapping has them",
   it("when it fits none in all, it takes the one that fits best", () => {
     const { dma } = setUp("direct")
     const device = dma.attach("nic0", MASK_32)
-    device.mapSingle(0, 0x1000, 64, TO_DEVICE)
-    device.mapSingle(0, 0x1000, 100_000, FROM_DEVICE)
+    mapAt(device, 0x1000, 64, TO_DEVICE)
+    mapAt(device, 0x1000, 100_000, FROM_DEVICE)
     device.unmapSingle(0, 0x1000, 100_000, BIDIRECTIONAL)
     expect(dma.findings()).toMatchObject([{ kind: "wrongDirection", mapping: { sizeBytes: 100_000 } }])
     expect(dma.liveMappings()).toMatchObject([{ sizeBytes: 64 }])
@@ -112,9 +119,9 @@ describe("several live mappings at one bus address, as direct mapping has them",
   it("size counts for more than direction, and of equals the smallest goes", () => {
     const { dma } = setUp("direct")
     const device = dma.attach("nic0", MASK_32)
-    device.mapSingle(0, 0x1000, 64, TO_DEVICE)
-    device.mapSingle(0, 0x1000, 90, FROM_DEVICE)
-    device.mapSingle(0, 0x1000, 100, FROM_DEVICE)
+    mapAt(device, 0x1000, 64, TO_DEVICE)
+    mapAt(device, 0x1000, 90, FROM_DEVICE)
+    mapAt(device, 0x1000, 100, FROM_DEVICE)
     device.unmapSingle(0, 0x1000, 64, FROM_DEVICE)
     device.unmapSingle(0, 0x1000, 80, FROM_DEVICE)
     expect(dma.findings()).toMatchObject([
@@ -127,103 +134,165 @@ describe("several live mappings at one bus address, as direct mapping has them",
   it("a sync is right when one of the mappings around it allows its direction", () => {
     const { dma } = setUp("direct")
     const device = dma.attach("nic0", MASK_32)
-    device.mapSingle(0, 0x1000, 4096, FROM_DEVICE)
-    device.mapSingle(0, 0x1400, 512, TO_DEVICE)
+    mapAt(device, 0x1000, 4096, FROM_DEVICE)
+    mapAt(device, 0x1400, 512, TO_DEVICE)
     device.syncSingleForDevice(0, 0x1440, 64, TO_DEVICE)
     device.syncSingleForCpu(0, 0x1440, 64, FROM_DEVICE)
     expect(dma.findings()).toEqual([])
     device.syncSingleForDevice(0, 0x1000, 64, TO_DEVICE)
-    expect(dma.findings()).toMatchObject([{ kind: "syncWrongDirection" }])
+    expect(dma.findings()).toMatchObject([{ kind: "syncWriteOnlyForDevice" }])
   })
 })
 
-describe("against a list that is searched from end to end", () => {
-  const direction = fc.constantFrom<Direction>(BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE)
-  // Few addresses and sizes, so that mappings meet; around powers of two, and on both sides of 4 GiB.
-  const address = fc
-    .tuple(
-      fc.constantFrom(0, 0x1_0000, 2 ** 32 - 4096, 2 ** 32, 2 ** 40),
-      fc.constantFrom(0, 1, 64, 1000, 4095, 4096, 60_000)
-    )
-    .map(([base, offset]) => base + offset)
-  const size = fc.constantFrom(1, 64, 65, 512, 4096, 4097, 65_536, 1_000_000, 2 ** 31 - 1)
-  const operation = fc.record({
-    name: fc.constantFrom("map", "map", "map", "unmap", "unmapLive", "sync", "access"),
-    device: fc.nat({ max: 2 }),
-    isCoherent: fc.boolean(),
-    address,
-    size,
-    direction,
-    pick: fc.nat()
+describe("where a buffer lies", () => {
+  it("is told by the host's memory when there is no other map", () => {
+    const { dma } = setUp("direct")
+    const device = dma.attach("nic0", MASK_32)
+    mapAt(device, MEMORY_BYTES - 64, 64, TO_DEVICE)
+    expect(dma.findings()).toEqual([])
+    mapAt(device, MEMORY_BYTES - 64, 65, TO_DEVICE)
+    expect(dma.findings()).toMatchObject([{ kind: "invalidMemory", sizeBytes: 65, mapping: { sizeBytes: 65 } }])
+    mapAt(device, MEMORY_BYTES, 4096, TO_DEVICE, ATTR_MMIO)
+    expect(dma.snapshot().findings).toBe(1)
   })
 
-  test.prop([fc.array(operation, { maxLength: 60 })], { numRuns: 300 })(
-    "the same findings and the same live mappings",
-    (operations) => {
-      const real = makeDmaDebug(new Float64Array(1))
-      const naive = new NaiveTracker()
-      const names = ["nic0", "nic1", "nic2"]
-      for (const name of names) real.addDevice(name)
-      for (const { address: busAddr, device, direction: way, isCoherent, name, pick, size: sizeBytes } of operations) {
-        const mapping = {
-          device: names[device]!,
-          kind: isCoherent ? "coherent" : "single",
-          busAddr,
-          sizeBytes,
-          direction: way
-        } as const
-        const tag = tagOf(isCoherent ? 1 : 0, way)
-        const old = naive.live[pick % naive.live.length]
-        if (name === "map") {
-          real.mapped(device, 0, busAddr, 7, sizeBytes, tag)
-          naive.mapped(mapping)
-        } else if (name === "unmap") {
-          real.unmapped(device, 0, busAddr, sizeBytes, tag)
-          naive.unmapped(mapping)
-        } else if (name === "unmapLive" && old !== undefined) {
-          real.unmapped(
-            names.indexOf(old.device),
-            0,
-            old.busAddr,
-            old.sizeBytes,
-            tagOf(old.kind === "single" ? 0 : 1, old.direction)
-          )
-          naive.unmapped(old)
-        } else if (name === "sync") {
-          real.synced(device, 0, busAddr, sizeBytes, way)
-          naive.synced(mapping.device, busAddr, sizeBytes, way)
-        } else if (name === "access") {
-          real.accessed(device, busAddr, sizeBytes, way, 0)
-          naive.accessed(mapping.device, busAddr, sizeBytes, way)
-        }
-      }
-      real.released(1)
-      naive.released("nic1")
-      expect(real.counts).toEqual(counts(naive.found))
-      expect(real.liveCount).toBe(naive.live.length)
-      const plain = (mappings: ReadonlyArray<object>) =>
-        mappings
-          .map((mapping) =>
-            JSON.stringify({ ...mapping, phys: 0, cpu: 0, mappedAtPs: 0 }, [
-              "device",
-              "kind",
-              "busAddr",
-              "sizeBytes",
-              "direction"
-            ])
-          )
-          .sort()
-      expect(plain(real.live())).toEqual(plain(naive.live))
-      expect(real.live(2)).toHaveLength(naive.live.filter((mapping) => mapping.device === "nic2").length)
-    }
-  )
+  it("counts for every entry of a list, and not for what the DMA API allocated itself", () => {
+    const debug = makeDmaDebug(new Float64Array(1), { memoryMap: makeMemoryMap(0x10_0000) })
+    const device = debug.addDevice("nic0")
+    debug.mapped(device, 0, 0, 0x20_0000, 64, tagOf(KIND_COHERENT, BIDIRECTIONAL))
+    const list = makeScatterList(2)
+    list.setBuffer(0, 0x1000, 4096)
+    list.setBuffer(1, 0x20_0000, 4096)
+    list.entryCount = 2
+    list.segmentCount = 1
+    list.setSegment(0, 0x8000, 8192)
+    debug.mappedList(device, 0, list, tagOf(KIND_SG, TO_DEVICE))
+    expect(kindsOf(debug)).toEqual(["invalidMemory"])
+    debug.pageFreed(0x20_0fff, 1)
+    expect(debug.findings[1]).toMatchObject({ kind: "pageFreedWhileMapped", mapping: { busAddr: 0x8000, kind: "sg" } })
+  })
 
+  it("a list's entry that went into another segment is as long as it is", () => {
+    const debug = makeDmaDebug(new Float64Array(1))
+    const device = debug.addDevice("nic0", { maxSegSizeBytes: 4096, segBoundaryMask: 0xffff })
+    const list = makeScatterList(2)
+    list.setBuffer(0, 0x1000, 4096)
+    list.setBuffer(1, 0x2000, 4097)
+    list.entryCount = 2
+    list.segmentCount = 1
+    list.setSegment(0, 0x1_0000 - 4096, 8193)
+    debug.mappedList(device, 0, list, tagOf(KIND_SG, TO_DEVICE))
+    expect(kindsOf(debug).toSorted()).toEqual(["segmentAcrossBoundary", "segmentTooLong"])
+  })
+})
+
+describe("lines of the cache", () => {
+  const map = (debug: DmaDebug, device: number, phys: number, direction: Direction, sizeBytes = 64, attributes = 0) =>
+    debug.mapped(device, 0, phys, phys, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
+
+  it("are as long as is said, and are shared by mappings of all devices", () => {
+    for (const cacheLineBytes of [32, 64, 128, 4096]) {
+      const debug = makeDmaDebug(new Float64Array(1), { cacheLineBytes })
+      const devices = [debug.addDevice("nic0"), debug.addDevice("nic1")]
+      map(debug, devices[0]!, 0, FROM_DEVICE, cacheLineBytes)
+      map(debug, devices[1]!, cacheLineBytes, FROM_DEVICE, 1)
+      expect(debug.findingCount).toBe(0)
+      map(debug, devices[1]!, 2 * cacheLineBytes - 1, BIDIRECTIONAL, 1)
+      expect(debug.findings).toMatchObject([{ device: "nic1", mapping: { device: "nic1", sizeBytes: 1 } }])
+    }
+  })
+
+  it("may be shared by what the device only reads", () => {
+    const debug = makeDmaDebug(new Float64Array(1))
+    const device = debug.addDevice("nic0")
+    map(debug, device, 0, FROM_DEVICE)
+    for (let count = 0; count < 20; count++) map(debug, device, 0, TO_DEVICE)
+    expect(debug.findingCount).toBe(0)
+  })
+
+  it("stay taken until the last mapping that holds them is gone", () => {
+    const debug = makeDmaDebug(new Float64Array(1))
+    const device = debug.addDevice("nic0")
+    const unmap = (sizeBytes: number) => {
+      debug.mappingErrorChecked(device, 0)
+      debug.unmapped(device, 0, 0, sizeBytes, tagOf(KIND_SINGLE, FROM_DEVICE))
+    }
+    for (const sizeBytes of [64, 65, 66]) map(debug, device, 0, FROM_DEVICE, sizeBytes, ATTR_SKIP_CPU_SYNC)
+    for (let count = 0; count < 3; count++) debug.mappingErrorChecked(device, 0)
+    unmap(64)
+    unmap(66)
+    map(debug, device, 0, FROM_DEVICE, 32)
+    expect(kindsOf(debug)).toEqual(["overlappingMappings"])
+    unmap(32)
+    unmap(65)
+    map(debug, device, 0, FROM_DEVICE, 33)
+    expect(debug.findingCount).toBe(1)
+  })
+
+  it("that thousands of mappings share take no more than a moment", () => {
+    const debug = makeDmaDebug(new Float64Array(1))
+    const device = debug.addDevice("nic0")
+    for (let count = 0; count < 500; count++) map(debug, device, count, FROM_DEVICE, 512)
+    expect(debug.counts).toMatchObject({ overlappingMappings: 499, tooManyOverlaps: 492 })
+  })
+})
+
+describe("places in a driver", () => {
+  it("have names in findings", () => {
+    const { dma } = setUp("direct")
+    const device = dma.attach("nic0", MASK_32)
+    const refill = dma.debug!.nameSite("refill of ring 3")
+    dma.debug!.atSite(0, refill)
+    mapAt(device, 0x1000, 64, TO_DEVICE)
+    dma.debug!.atSite(0, 0)
+    device.allocCoherent(0, 64)
+    device.release()
+    expect(
+      dma
+        .findings()
+        .map(({ mapSite }) => mapSite)
+        .toSorted()
+    ).toEqual(["allocCoherent", "refill of ring 3"])
+  })
+})
+
+describe("room", () => {
   it("holds more mappings than it has room for at first", () => {
     const debug = makeDmaDebug(new Float64Array(1))
     const device = debug.addDevice("nic0")
-    for (let count = 0; count < 10_000; count++) debug.mapped(device, 0, count * 512, count, 512, 2)
+    const tag = tagOf(KIND_SINGLE, FROM_DEVICE)
+    for (let count = 0; count < 10_000; count++) {
+      debug.mapped(device, 0, count * 512, count * 512, 512, tag)
+      debug.mappingErrorChecked(device, count * 512)
+    }
     expect(debug.liveCount).toBe(10_000)
-    for (let count = 0; count < 10_000; count++) expect(debug.unmapped(device, 0, count * 512, 512, 2)).toBe(true)
+    for (let count = 0; count < 10_000; count++) expect(debug.unmapped(device, 0, count * 512, 512, tag)).toBe(true)
     expect(debug.findingCount).toBe(0)
+  })
+
+  it("grows at each multiple, once", () => {
+    const debug = makeDmaDebug(new Float64Array(1), { growthEvery: 3 })
+    const device = debug.addDevice("nic0")
+    for (let round = 0; round < 2; round++) {
+      for (let count = 0; count < 8; count++) debug.mapped(device, 0, count, 0, 1, tagOf(KIND_COHERENT, TO_DEVICE))
+      for (let count = 0; count < 8; count++) debug.unmapped(device, 0, count, 1, tagOf(KIND_COHERENT, TO_DEVICE))
+    }
+    expect(debug.findings).toMatchObject([
+      { kind: "poolGrowth", busAddr: 3 },
+      { kind: "poolGrowth", busAddr: 6 }
+    ])
+  })
+
+  it("ends for good: nothing is tracked or found any more", () => {
+    const debug = makeDmaDebug(new Float64Array(1), { entriesMax: 2 })
+    const device = debug.addDevice("nic0")
+    for (let count = 0; count < 4; count++) debug.mapped(device, 0, count * 512, 0, 1, tagOf(KIND_SINGLE, TO_DEVICE))
+    expect(debug.unmapped(device, 0, 0x9999, 1, 0)).toBe(true)
+    debug.syncedForCpu(device, 0, 0x9999, 1, TO_DEVICE)
+    debug.accessed(device, 0x9999, 1, TO_DEVICE, 0)
+    debug.pageFreed(0, 4096)
+    debug.released(device)
+    expect(debug.findings).toMatchObject([{ kind: "entriesExhausted", busAddr: 1024, mapping: undefined }])
+    expect([debug.findingCount, debug.isDisabled, debug.live()]).toEqual([1, true, []])
   })
 })

@@ -36,6 +36,8 @@ describe.each(BACKENDS)("a device of the %s backend", (backend) => {
         phys: 0x5_0040,
         sizeBytes: 1500,
         direction: FROM_DEVICE,
+        listEntries: 0,
+        site: "mapSingle",
         cpu: 0,
         mappedAtPs: 0
       }
@@ -51,6 +53,7 @@ describe.each(BACKENDS)("a device of the %s backend", (backend) => {
     const { dma } = setUp(backend)
     const device = dma.attach("nic0", MASK_32)
     const busAddr = device.mapPage(0, 0x3000, 0x800, 512, TO_DEVICE)
+    expect(device.mappingError(busAddr)).toBe(false)
     expect(dma.liveMappings()[0]).toMatchObject({ phys: 0x3800, busAddr, sizeBytes: 512 })
   })
 
@@ -65,6 +68,7 @@ describe.each(BACKENDS)("a device of the %s backend", (backend) => {
     })
     const mapped = host.define("mapped", (cpu) => {
       order.push("mapped")
+      device.mappingError(device.mapped[cpu]!)
       return device.beginUnmapSingle(cpu, device.mapped[cpu]!, 64, TO_DEVICE, unmapped)
     })
     const start = host.define("start", (cpu) => device.beginMapSingle(cpu, 0x1000, 64, TO_DEVICE, mapped))
@@ -132,6 +136,7 @@ describe.each(BACKENDS)("a device of the %s backend", (backend) => {
     const { dma } = setUp(backend, { debug: false })
     const device = dma.attach("nic0", MASK_32)
     const busAddr = device.mapSingle(0, 0x1000, 64, TO_DEVICE)
+    expect(device.mappingError(busAddr)).toBe(false)
     expect([dma.liveCount(), dma.liveMappings(), dma.findings()]).toEqual([1, [], []])
     device.unmapSingle(0, busAddr, 64, TO_DEVICE)
     expect(dma.liveCount()).toBe(0)
@@ -158,6 +163,7 @@ describe("the iommu backend", () => {
     const { dma, table } = setUp("iommu", {}, { windowStart: 0x1000_0000 })
     const device = dma.attach("nic0", MASK_32)
     const busAddr = device.mapSingle(0, 0x4_0ff0, PAGE_BYTES + 32, FROM_DEVICE)
+    expect(device.mappingError(busAddr)).toBe(false)
     expect(table.calls).toMatchObject([{ name: "insert", pageCount: 3, phys: 0x4_0000, direction: FROM_DEVICE }])
     expect([busAddr, busAddr + 15, busAddr + PAGE_BYTES + 31].map((at) => table.translate(at))).toEqual([
       0x4_0ff0, 0x4_0fff, 0x4_200f
@@ -182,6 +188,7 @@ describe("the iommu backend", () => {
     const device = dma.attach("nic0", MASK_32)
     device.mapSingle(0, 0x100, 64, TO_DEVICE)
     const block = device.mapSingle(0, 0x1_0000, 65_536, FROM_DEVICE)
+    expect(device.mappingError(block)).toBe(false)
     expect(block % 65_536).toBe(0)
     expect(device.mapSingle(0, 0x1_1000, 65_536, FROM_DEVICE) % 65_536).not.toBe(1)
     table.calls.length = 0
@@ -196,6 +203,7 @@ describe("the iommu backend", () => {
     const setup = setUp("iommu", {}, { pageShift: 16, pageCount: 64 })
     const device = setup.dma.attach("nic0", MASK_32)
     const busAddr = device.mapSingle(0, 0x2_3000, PAGE_BYTES, TO_DEVICE)
+    expect(device.mappingError(busAddr)).toBe(false)
     expect(setup.table.translate(busAddr)).toBe(0x2_3000)
     device.unmapSingle(0, busAddr, PAGE_BYTES, TO_DEVICE)
     expect(leftovers(setup)).toEqual(NOTHING_LEFT)
@@ -207,13 +215,14 @@ describe("the iommu backend", () => {
     const live: Array<number> = []
     for (let busAddr = 0; busAddr !== DMA_MAPPING_ERROR;) {
       busAddr = device.mapSingle(0, 0, 64, TO_DEVICE)
-      if (busAddr !== DMA_MAPPING_ERROR) live.push(busAddr)
+      if (!device.mappingError(busAddr)) live.push(busAddr)
     }
     // Entry 0 is reserved, the last one of each half is left alone.
     expect(live.map(pageOf)).toEqual([1, 2, 4, 5, 6])
     expect(device.failure[0]).toBe(MAP_ADDRESS_SPACE_FULL)
     device.unmapSingle(0, live[2]!, 64, TO_DEVICE)
     expect(device.mapSingle(0, 0, 64, TO_DEVICE)).toBe(live[2])
+    expect(device.mappingError(live[2]!)).toBe(false)
     for (const busAddr of live) device.unmapSingle(0, busAddr, 64, TO_DEVICE)
     expect(leftovers(setup)).toEqual(NOTHING_LEFT)
   })
@@ -236,7 +245,7 @@ describe("the iommu backend", () => {
         setup.table.refuseAt = refuseAt
         const singles = [64, 4096, 9000, 65_536].map((sizeBytes) => ({
           sizeBytes,
-          busAddr: device.mapSingle(0, 0x800, sizeBytes, BIDIRECTIONAL),
+          busAddr: device.mapSingle(0, 0x800, sizeBytes, TO_DEVICE),
           failure: device.failure[0]
         }))
         const block = device.allocCoherent(0, 5000)
@@ -244,7 +253,7 @@ describe("the iommu backend", () => {
         expect(refused + (block === undefined ? 1 : 0)).toBe(refuseAt <= 5 ? 1 : 0)
         expect(device.counters.failures[MAP_TABLE_REFUSED]).toBe(refuseAt <= 5 ? 1 : 0)
         for (const { busAddr, sizeBytes } of singles) {
-          if (!device.mappingError(busAddr)) device.unmapSingle(0, busAddr, sizeBytes, BIDIRECTIONAL)
+          if (!device.mappingError(busAddr)) device.unmapSingle(0, busAddr, sizeBytes, TO_DEVICE)
         }
         if (block !== undefined) device.freeCoherent(0, block)
         device.release()
@@ -302,7 +311,10 @@ describe("the iommu backend", () => {
       for (const { busAddr, device, direction: way, sizeBytes } of live) {
         device.unmapSingle(0, busAddr, sizeBytes, way)
       }
-      expect(leftovers(setup)).toEqual(NOTHING_LEFT)
+      // The buffers are drawn, and may overlap; nothing else is wrong with them.
+      const { overlappingMappings, tooManyOverlaps } = setup.dma.debug!.counts
+      const findings = setup.dma.snapshot().findings - overlappingMappings - tooManyOverlaps
+      expect({ ...leftovers(setup), findings }).toEqual(NOTHING_LEFT)
     }
   )
 

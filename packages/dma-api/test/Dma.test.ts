@@ -1,5 +1,5 @@
 import { describe, expect, it } from "@effect/vitest"
-import { Dma, DmaHost, DmaMappingError, DmaOptions, DmaTable, type DmaLayerOptions } from "@vnic/dma-api"
+import { Dma, DmaHost, DmaMappingError, DmaMaskError, DmaOptions, DmaTable, type DmaLayerOptions } from "@vnic/dma-api"
 import { BIDIRECTIONAL, DMA_API_DEFAULTS, FROM_DEVICE, makePlainHost, TO_DEVICE } from "@vnic/dma-api/core"
 import { FlatTable } from "@vnic/dma-api/testing"
 import { makeCpus, makePageAllocator, makeTimeline } from "@vnic/sim/core"
@@ -102,6 +102,68 @@ describe("Dma.layerTest", () => {
     }).pipe(Effect.provide(Dma.layerTest))
   )
 
+  it.effect("a list lives as long as its scope, and is synced whole", () =>
+    Effect.gen(function* () {
+      const dma = yield* Dma
+      const table = (yield* DmaTable) as FlatTable
+      const device = yield* dma.attach(NIC)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const buffers = [
+            [0x5800, 0x800],
+            [0x9000, 0x1000],
+            [0x3000, 0x200]
+          ] as const
+          const list = yield* device.mapSg([...buffers, [0x7100, 0x10]], FROM_DEVICE, { site: "read" })
+          expect(list.segments.map(({ phys, sizeBytes }) => [phys, sizeBytes])).toEqual([
+            [0x5800, 0x1a00],
+            [0x7100, 0x10]
+          ])
+          expect(list.segments.map(({ busAddr }) => table.translate(busAddr))).toEqual([0x5800, 0x7100])
+          expect(yield* dma.liveMappings).toEqual(list.segments)
+          expect(list.segments[0]).toMatchObject({ kind: "sg", site: "read", listEntries: 4 })
+          yield* device.syncSgForCpu(list)
+          yield* device.syncSgForDevice(list)
+        })
+      )
+      expect([yield* dma.liveMappings, yield* dma.findings]).toEqual([[], []])
+      const error = yield* Effect.flip(
+        device.mapSg(
+          [
+            [0x1000, 2 ** 24],
+            [0x2000, 4]
+          ],
+          TO_DEVICE
+        )
+      )
+      expect(error).toMatchObject({
+        mapSite: "mapSg",
+        phys: 0x1000,
+        sizeBytes: 2 ** 24 + 4,
+        reason: "AddressSpaceFull"
+      })
+    }).pipe(Effect.provide(Dma.layerTest))
+  )
+
+  it.effect("a place in the driver is named in mappings, findings and errors", () =>
+    Effect.gen(function* () {
+      const dma = yield* Dma
+      const outer = yield* Scope.make()
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const device = yield* dma.attach(NIC)
+          const site = { site: "fill the ring" }
+          const mapping = yield* device.mapSingle(0x1000, 64, TO_DEVICE, site).pipe(Scope.provide(outer))
+          expect(mapping.site).toBe("fill the ring")
+          const error = yield* Effect.flip(device.mapSingle(0x1000, 2 ** 30, TO_DEVICE, site))
+          expect(error.message).toContain("nic0: fill the ring of 1073741824 bytes")
+        })
+      )
+      expect(yield* dma.findings).toMatchObject([{ kind: "leak", mapSite: "fill the ring" }])
+      yield* Scope.close(outer, Exit.void)
+    }).pipe(Effect.provide(Dma.layerTest))
+  )
+
   it.effect("metrics are a snapshot for each pull", () =>
     Effect.gen(function* () {
       const dma = yield* Dma
@@ -111,11 +173,12 @@ describe("Dma.layerTest", () => {
         Stream.take(3),
         Stream.runCollect
       )
-      expect(snapshots.map(({ live, maps }) => [maps, live])).toEqual([
-        [0, 0],
-        [1, 1],
-        [2, 2]
+      expect(snapshots.map(({ live, maps, pinnedPages }) => [maps, live, pinnedPages])).toEqual([
+        [0, 0, 0],
+        [1, 1, 1],
+        [2, 2, 1]
       ])
+      expect(snapshots[2]).toMatchObject({ allocations: { words: 2, locks: 2 }, frees: { words: 0, locks: 0 } })
     }).pipe(Effect.provide(Dma.layerTest))
   )
 
@@ -152,6 +215,21 @@ describe("Dma.layer", () => {
       expect([...cpus.localPs].map((localPs) => localPs > 0)).toEqual([true, false, false, false])
       expect(cpus.isAwake(0)).toBe(false)
     }).pipe(Effect.scoped, Effect.provide(Dma.layer(defaults).pipe(Layer.provide([host, table]))))
+  })
+
+  it.effect("a mask that no memory can be promised below is an error", () => {
+    const pages = makePageAllocator(1 << 20, 4096)
+    const host = Layer.succeed(DmaHost, { host: makePlainHost(), pages, bytes: new Uint8Array(1 << 20) })
+    const layer = Dma.layer({ ...defaults, backend: "direct" }).pipe(Layer.provide([host, DmaTable.layerNone]))
+    return Effect.gen(function* () {
+      const device = yield* (yield* Dma).attach(NIC)
+      yield* device.setMask(2 ** 20 - 1)
+      yield* device.setCoherentMask(2 ** 32 - 1)
+      const error = yield* Effect.flip(device.setMask(0xffff))
+      expect(error).toEqual(new DmaMaskError({ device: "nic0", mask: 0xffff, requiredMask: 0xf_ffff }))
+      expect(error.message).toBe("nic0: no memory can be promised below 0xffff; all memory needs 0xfffff")
+      expect(device.core.limits).toMatchObject({ mask: 2 ** 20 - 1, coherentMask: 2 ** 32 - 1 })
+    }).pipe(Effect.scoped, Effect.provide(layer))
   })
 
   it.effect("direct needs no IOMMU", () => {

@@ -1,68 +1,55 @@
 /**
- * DMA debug: what was done wrong with mappings. It knows every live mapping of every device, exactly.
- * Findings are data: they are counted by kind, and the first ones are kept with all that is known of them.
+ * DMA debug: what was done wrong with mappings. It knows every live mapping of every device, exactly, and what it
+ * looks for stands in debugChecks.ts. Findings are data: they are counted by kind, and the first ones are kept with
+ * all that is known of them. A backend tells it of every call, after a map and before an unmap.
  */
-import { assert } from "@vnic/sim/core"
-import { directionOfTag, MAPPING_NONE, MappingTable, type Mapping } from "./mappings.ts"
-import type { BusAddr, Direction, PhysAddr } from "./types.ts"
+import type { FindingKind } from "./debugChecks.ts"
+import { CPU_NONE, type Finding } from "./debugFindings.ts"
+import { MappingDebug, type DmaDebugOptions } from "./debugMappings.ts"
+import { KIND_COHERENT, kindOfTag, MAPPING_NONE, tagOf, type Mapping } from "./mappings.ts"
+import type { ScatterList } from "./scatterList.ts"
+import { ATTR_MMIO, BIDIRECTIONAL, type BusAddr, type Direction, type PhysAddr } from "./types.ts"
 
-export const FINDING_KINDS = [
-  "leak",
-  "unmapOfNothing",
-  "wrongSize",
-  "wrongDirection",
-  "wrongKind",
-  "syncOutsideMapping",
-  "syncWrongDirection",
-  "accessOutsideMapping"
-] as const
-export type FindingKind = (typeof FINDING_KINDS)[number]
-
-/** One thing done wrong. */
-export interface Finding {
-  readonly kind: FindingKind
-  readonly device: string
-  readonly busAddr: BusAddr
-  readonly sizeBytes: number
-  readonly direction: Direction
-  readonly atPs: number
-  /** The CPU that did it, CPU_NONE when the device itself did. */
-  readonly cpu: number
-  /** The mapping that it concerns, where there is one. */
-  readonly mapping: Mapping | undefined
+/** What DMA debug asks of a device's limits; they may change. */
+export interface SegmentLimits {
+  readonly maxSegSizeBytes: number
+  readonly segBoundaryMask: number
 }
 
-/** No CPU was involved. */
-export const CPU_NONE = -1
-/** Findings that are kept whole; the others are counted. */
-export const FINDINGS_KEPT_MAX = 64
+const UNLIMITED: SegmentLimits = { maxSegSizeBytes: Infinity, segBoundaryMask: Infinity }
 
-export class DmaDebug {
-  declare readonly counts: Record<FindingKind, number>
-  readonly findings: Array<Finding> = []
-  /** What the last unmap took out that returned false: its size (0: nothing was) and tag. */
-  undoneBytes = 0
-  undoneTag = 0
-  private readonly names: Array<string> = []
-  declare private readonly mappings: MappingTable
-  declare private readonly clocks: Float64Array
-
-  constructor(localPs: Float64Array) {
-    this.clocks = localPs
-    this.mappings = new MappingTable(localPs)
-    this.counts = Object.fromEntries(FINDING_KINDS.map((kind) => [kind, 0])) as Record<FindingKind, number>
-  }
+export class DmaDebug extends MappingDebug {
+  private readonly limits: Array<SegmentLimits> = []
 
   /** A number by which a device's mappings are tracked. */
-  readonly addDevice = (name: string): number => {
-    assert(this.names.length < 1 << 15, "too many devices")
-    this.names.push(name)
-    return this.names.length - 1
+  readonly addDevice = (name: string, limits: SegmentLimits = UNLIMITED): number => {
+    this.limits.push(limits)
+    return this.found.addDevice(name)
+  }
+
+  /** A number for a place in a driver, to be told by `atSite`. */
+  nameSite(name: string): number {
+    return this.found.nameSite(name)
+  }
+
+  /** What the CPU maps from here on is mapped at this place; with 0 a place has the name of its call. */
+  readonly atSite = (cpu: number, site: number): void => {
+    this.sites[cpu] = site
+  }
+
+  /** How often each kind was found. */
+  get counts(): Readonly<Record<FindingKind, number>> {
+    return this.found.counts
+  }
+
+  /** The first findings, whole. */
+  get findings(): ReadonlyArray<Finding> {
+    return this.found.kept
   }
 
   /** All that was found wrong, in number. */
   get findingCount(): number {
-    return FINDING_KINDS.reduce((sum, kind) => sum + this.counts[kind], 0)
+    return this.found.sum
   }
 
   /** Live mappings now. */
@@ -70,61 +57,135 @@ export class DmaDebug {
     return this.mappings.liveCount
   }
 
-  readonly mapped = (
-    device: number,
-    cpu: number,
-    busAddr: BusAddr,
-    phys: PhysAddr,
-    sizeBytes: number,
-    tag: number
-  ): void => {
-    this.mappings.add(device, cpu, busAddr, phys, sizeBytes, tag)
+  /** Live mappings of a device, or of all, by bus address. */
+  readonly live = (device?: number): ReadonlyArray<Mapping> => {
+    return this.mappings.entries(device).map((entry) => this.found.describe(entry))
   }
 
   /**
-   * Takes a mapping out; whatever does not match how it was made is a finding. True when all matched, else
-   * `undoneBytes` and `undoneTag` say what was taken out.
-   *
-   * MODEL: with several mappings at one address and none that fits in all, the kernel takes none of them;
-   * here the one that fits best goes, so that the finding names what is wrong.
+   * A coherent block is about to be freed, said to lie at `phys`. Where it really lies; `phys` where nothing is
+   * known of it.
    */
-  readonly unmapped = (device: number, cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): boolean => {
-    return (
-      this.mappings.take(device, busAddr, sizeBytes, tag) || this.unmappedBadly(device, cpu, busAddr, sizeBytes, tag)
-    )
+  readonly freeing = (device: number, cpu: number, busAddr: BusAddr, phys: PhysAddr, sizeBytes: number): PhysAddr => {
+    const tag = tagOf(KIND_COHERENT, BIDIRECTIONAL)
+    const entry = this.mappings.bestAt(device, busAddr, sizeBytes, tag, 0)
+    if (entry === MAPPING_NONE || kindOfTag(this.mappings.tagOf(entry)) !== KIND_COHERENT) return phys
+    const really = this.mappings.physOf(entry)
+    if (really !== phys) this.found.find("wrongCpuAddress", device, cpu, busAddr, sizeBytes, tag, entry)
+    return really
   }
 
-  private readonly unmappedBadly = (
+  /** A scatter list was mapped: each of its segments is a mapping, with a tag of kind KIND_SG. */
+  readonly mappedList = (device: number, cpu: number, list: ScatterList, tag: number, attributes = 0): void => {
+    let next = 0
+    for (let segment = 0; segment < list.segmentCount; segment++) {
+      const first = next
+      const sizeBytes = list.busSizeBytesOf(segment)
+      for (let left = sizeBytes; left > 0 && next < list.entryCount; next++) left -= list.sizeBytesOf(next)
+      const entry = this.add(device, cpu, list.busAddrOf(segment), list.physOf(first), sizeBytes, tag, 0)
+      if (entry === MAPPING_NONE) return
+      this.mappings.setListEntries(entry, list.entryCount)
+      if (next > first + 1) this.overlaps.setPieces(entry, rangesOf(list, first, next))
+      this.checkSegment(device, cpu, entry)
+      this.checkMemory(device, cpu, entry, list, first, next, attributes)
+    }
+  }
+
+  private readonly checkSegment = (device: number, cpu: number, entry: number): void => {
+    const boundaryBytes = this.limits[device]!.segBoundaryMask + 1
+    const first = this.mappings.busAddrOf(entry)
+    const last = first + this.mappings.sizeBytesOf(entry) - 1
+    if (Math.floor(first / boundaryBytes) === Math.floor(last / boundaryBytes)) return
+    this.found.findOf("segmentAcrossBoundary", entry, cpu, entry)
+  }
+
+  /** The buffers that a segment is made of. */
+  private readonly checkMemory = (
+    device: number,
+    cpu: number,
+    entry: number,
+    list: ScatterList,
+    first: number,
+    next: number,
+    attributes: number
+  ): void => {
+    let areas = 0
+    for (let buffer = first; buffer < next; buffer++) {
+      const sizeBytes = list.sizeBytesOf(buffer)
+      const isLong = sizeBytes > this.limits[device]!.maxSegSizeBytes
+      if (isLong) this.found.findOf("segmentTooLong", entry, cpu, entry)
+      if ((attributes & ATTR_MMIO) === 0) areas |= this.memoryMap.areasOf(list.physOf(buffer), sizeBytes)
+    }
+    this.findAreas(entry, areas)
+    const { mappings } = this
+    const isShared = this.overlaps.added(entry, list.physOf(first), mappings.sizeBytesOf(entry), mappings.tagOf(entry))
+    if (isShared) this.findOverlaps(entry, attributes)
+  }
+
+  /**
+   * A scatter list is unmapped, with the number of entries that the caller says. All its segments that are live go,
+   * whatever that number; how many there were is returned. What is wrong is found of the first segment only.
+   */
+  readonly unmappedList = (
+    device: number,
+    cpu: number,
+    list: ScatterList,
+    listEntries: number,
+    tag: number
+  ): number => {
+    if (this.isDisabled) return list.segmentCount
+    if (list.segmentCount === 0) {
+      this.found.find("unmapOfNothing", device, cpu, list.busAddrOf(0), list.busSizeBytesOf(0), tag, MAPPING_NONE)
+    }
+    const before = this.found.sum
+    let undone = 0
+    for (let segment = 0; segment < list.segmentCount; segment++) {
+      const busAddr = list.busAddrOf(segment)
+      const entry = this.takeBest(device, cpu, busAddr, list.busSizeBytesOf(segment), tag, listEntries)
+      if (entry !== MAPPING_NONE) undone++
+      if (this.found.sum !== before) this.found.isQuiet = true
+    }
+    this.found.isQuiet = false
+    return undone
+  }
+
+  readonly syncedForCpu = (
     device: number,
     cpu: number,
     busAddr: BusAddr,
     sizeBytes: number,
-    tag: number
-  ): false => {
-    const { mappings } = this
-    const atPs = this.clocks[cpu]!
-    const entry = mappings.bestAt(device, busAddr, sizeBytes, tag)
-    this.undoneBytes = 0
-    if (entry === MAPPING_NONE) {
-      this.find("unmapOfNothing", device, cpu, busAddr, sizeBytes, tag, atPs, entry)
-      return false
-    }
-    this.undoneBytes = mappings.sizeBytesOf(entry)
-    this.undoneTag = mappings.tagOf(entry)
-    const difference = this.undoneTag ^ tag
-    if (this.undoneBytes !== sizeBytes) this.find("wrongSize", device, cpu, busAddr, sizeBytes, tag, atPs, entry)
-    if ((difference & 3) !== 0) this.find("wrongDirection", device, cpu, busAddr, sizeBytes, tag, atPs, entry)
-    if (difference >> 2 !== 0) this.find("wrongKind", device, cpu, busAddr, sizeBytes, tag, atPs, entry)
-    mappings.remove(entry)
-    return false
+    direction: Direction
+  ): void => {
+    this.checkSync(device, cpu, busAddr, sizeBytes, direction, 0, true)
   }
 
-  /** The CPU syncs part of a mapping; it must lie inside one, with a direction that fits. */
-  readonly synced = (device: number, cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
-    const entry = this.mappings.around(device, busAddr, sizeBytes, direction)
-    if (entry !== MAPPING_NONE && this.mappings.allows(entry, direction)) return
-    const kind = entry === MAPPING_NONE ? "syncOutsideMapping" : "syncWrongDirection"
-    this.find(kind, device, cpu, busAddr, sizeBytes, direction, this.clocks[cpu]!, entry)
+  readonly syncedForDevice = (
+    device: number,
+    cpu: number,
+    busAddr: BusAddr,
+    sizeBytes: number,
+    direction: Direction
+  ): void => {
+    this.checkSync(device, cpu, busAddr, sizeBytes, direction, 0, false)
+  }
+
+  /** A scatter list is synced, with the number of entries that the caller says; at most one finding. */
+  readonly syncedList = (
+    device: number,
+    cpu: number,
+    list: ScatterList,
+    listEntries: number,
+    direction: Direction,
+    isForCpu: boolean
+  ): void => {
+    if (list.segmentCount === 0) {
+      this.checkSync(device, cpu, list.busAddrOf(0), list.busSizeBytesOf(0), direction, listEntries, isForCpu)
+    }
+    const before = this.found.sum
+    for (let segment = 0; segment < list.segmentCount && this.found.sum === before; segment++) {
+      const sizeBytes = list.busSizeBytesOf(segment)
+      this.checkSync(device, cpu, list.busAddrOf(segment), sizeBytes, direction, listEntries, isForCpu)
+    }
   }
 
   /** The device touched a range at `atPs`; it must lie inside a live mapping that lets it do so. */
@@ -135,51 +196,37 @@ export class DmaDebug {
     direction: Direction,
     atPs: number
   ): void => {
-    const entry = this.mappings.around(device, busAddr, sizeBytes, direction)
+    if (this.isDisabled) return
+    const entry = this.mappings.around(device, busAddr, sizeBytes, direction, 0)
     if (entry !== MAPPING_NONE && this.mappings.allows(entry, direction)) return
-    this.find("accessOutsideMapping", device, CPU_NONE, busAddr, sizeBytes, direction, atPs, entry)
+    this.found.findAt("accessOutsideMapping", device, CPU_NONE, busAddr, sizeBytes, direction, atPs, entry)
+  }
+
+  /**
+   * The host's page allocator takes memory back: none of it may be mapped, by no device. To be called by whoever
+   * wraps the allocator; without a CPU the time is that of the CPU that is furthest.
+   * [Linux commit 466ae6978a5b: IOMMU_DEBUG_PAGEALLOC, a count per page that may miss a race; this misses none]
+   */
+  readonly pageFreed = (phys: PhysAddr, sizeBytes: number, cpu = CPU_NONE): void => {
+    for (const entry of this.overlaps.inside(phys, sizeBytes))
+      this.found.findOf("pageFreedWhileMapped", entry, cpu, entry)
   }
 
   /** Every mapping that is still live when its device goes is a leak; they stay listed. */
   readonly released = (device: number): void => {
-    const { mappings } = this
-    for (const entry of mappings.entries(device)) {
-      const cpu = mappings.cpuOf(entry)
-      const sizeBytes = mappings.sizeBytesOf(entry)
-      const atPs = this.clocks[cpu]!
-      this.find("leak", device, cpu, mappings.busAddrOf(entry), sizeBytes, mappings.tagOf(entry), atPs, entry)
+    for (const entry of this.mappings.entries(device)) {
+      this.found.findOf("leak", entry, this.mappings.cpuOf(entry), entry)
     }
-  }
-
-  /** Live mappings of a device, or of all, by bus address. */
-  readonly live = (device?: number): ReadonlyArray<Mapping> => {
-    return this.mappings.entries(device).map((entry) => this.mappings.describe(entry, this.names))
-  }
-
-  private readonly find = (
-    kind: FindingKind,
-    device: number,
-    cpu: number,
-    busAddr: BusAddr,
-    sizeBytes: number,
-    tag: number,
-    atPs: number,
-    entry: number
-  ): void => {
-    this.counts[kind]++
-    if (this.findings.length >= FINDINGS_KEPT_MAX) return
-    this.findings.push({
-      kind,
-      device: this.names[device]!,
-      busAddr,
-      sizeBytes,
-      direction: directionOfTag(tag),
-      atPs,
-      cpu,
-      mapping: entry === MAPPING_NONE ? undefined : this.mappings.describe(entry, this.names)
-    })
   }
 }
 
+/** Address and size of each of these buffers. */
+function rangesOf(list: ScatterList, first: number, next: number): ReadonlyArray<number> {
+  const ranges: Array<number> = []
+  for (let buffer = first; buffer < next; buffer++) ranges.push(list.physOf(buffer), list.sizeBytesOf(buffer))
+  return ranges
+}
+
 /** Tracks mappings; times are read from the CPUs' local clocks. */
-export const makeDmaDebug = (localPs: Float64Array): DmaDebug => new DmaDebug(localPs)
+export const makeDmaDebug = (localPs: Float64Array, options: DmaDebugOptions = {}): DmaDebug =>
+  new DmaDebug(localPs, options)

@@ -8,6 +8,14 @@ import type { Host, Step } from "./types.ts"
 export interface PlainHost extends Host {
   /** Picoseconds spent by account. */
   readonly ledger: Float64Array
+  /** Lets the CPU be idle until `atPs`, but for what is to be done until then. */
+  idleUntil(atPs: number): void
+}
+
+/** What is to be done at a time, latest first. */
+interface Later {
+  readonly atPs: number
+  readonly entry: number
 }
 
 /** A host with one CPU whose locks are always free. */
@@ -17,6 +25,12 @@ export function makePlainHost(): PlainHost {
   const stack: Array<number> = []
   const localPs = new Float64Array(1)
   const ledger = new Float64Array(ACCOUNT_COUNT)
+  const laters: Array<Later> = []
+  const runAlone = (cpu: number, entry: number): void => {
+    stack.push(0)
+    let step = entry
+    while (step !== 0) step = steps[step]!(cpu)
+  }
   return {
     count: 1,
     localPs,
@@ -41,10 +55,19 @@ export function makePlainHost(): PlainHost {
       if (held[lock] !== true) fail("a lock that is free was let go")
       held[lock] = false
     },
-    runAlone: (cpu, entry) => {
-      stack.push(0)
-      let step = entry
-      while (step !== 0) step = steps[step]!(cpu)
+    runAlone,
+    later: (_cpu, atPs, entry) => {
+      let index = laters.length
+      while (index > 0 && laters[index - 1]!.atPs <= atPs) index--
+      laters.splice(index, 0, { atPs, entry })
+    },
+    idleUntil: (atPs) => {
+      while (laters.length > 0 && laters.at(-1)!.atPs <= atPs) {
+        const { atPs: duePs, entry } = laters.pop()!
+        localPs[0] = Math.max(localPs[0]!, duePs)
+        runAlone(0, entry)
+      }
+      localPs[0] = Math.max(localPs[0]!, atPs)
     }
   }
 }

@@ -4,6 +4,8 @@
  * translates its device's addresses), and needs neither a NIC nor an emulated IOMMU.
  */
 
+import type { IovaCosts } from "./iova/allocator.ts"
+
 /** An address in the host's physical memory, bytes. */
 export type PhysAddr = number
 /** What a device puts on the bus: an IOVA when translation is on. Below 2^53. */
@@ -26,7 +28,40 @@ export const MAP_MASK_TOO_NARROW = 2
 export const MAP_TABLE_REFUSED = 3
 /** Coherent memory only: no page was left. */
 export const MAP_OUT_OF_MEMORY = 4
-export const MAP_FAILURES = ["Ok", "AddressSpaceFull", "MaskTooNarrow", "TableRefused", "OutOfMemory"] as const
+/** No slots of the bounce buffer were left. */
+export const MAP_BOUNCE_FULL = 5
+/** What the device asks for no map can give: an alignment wider than the IOMMU's page. */
+export const MAP_INVALID = 6
+export const MAP_FAILURES = [
+  "Ok",
+  "AddressSpaceFull",
+  "MaskTooNarrow",
+  "TableRefused",
+  "OutOfMemory",
+  "BounceFull",
+  "Invalid"
+] as const
+
+/** The error numbers that calls of the kernel return as their negatives. */
+export const EIO = 5
+export const ENOMEM = 12
+export const EINVAL = 22
+
+/**
+ * Attributes of a mapping by their bits [Linux 6.12 include/linux/dma-mapping.h].
+ * MODEL: only SKIP_CPU_SYNC and MMIO do something here; the others are hints that no backend takes.
+ */
+export const ATTR_WEAK_ORDERING = 1 << 1
+export const ATTR_WRITE_COMBINE = 1 << 2
+export const ATTR_NO_KERNEL_MAPPING = 1 << 4
+/** The caller owes the syncs itself: nothing is copied at unmap. (A map into the bounce buffer copies all the same.) */
+export const ATTR_SKIP_CPU_SYNC = 1 << 5
+export const ATTR_FORCE_CONTIGUOUS = 1 << 6
+export const ATTR_ALLOC_SINGLE_PAGES = 1 << 7
+export const ATTR_NO_WARN = 1 << 8
+export const ATTR_PRIVILEGED = 1 << 9
+/** The address is a device's, not memory: it is never bounced. */
+export const ATTR_MMIO = 1 << 10
 
 /** A step of a CPU program; see `Host.define`. */
 export type Step = (cpu: number) => number
@@ -53,6 +88,8 @@ export interface Host {
   unlock(cpu: number, lock: number): void
   /** Runs a subroutine to its end at once: no other CPU asks for a lock meanwhile. */
   runAlone(cpu: number, entry: number): void
+  /** Runs a subroutine on a CPU at `atPs` or, if it is busy then, when its program ends. */
+  later(cpu: number, atPs: number, entry: number): void
 }
 
 /** Where coherent memory comes from; blocks are powers of two of pages and naturally aligned. */
@@ -77,16 +114,35 @@ export interface Table {
   readonly pageCount: number
   /** Makes `pageCount` pages from `iovaPage` on translate to `phys`; 0, or a refusal with nothing left set. */
   insert(cpu: number, iovaPage: number, pageCount: number, phys: PhysAddr, direction: Direction): number
-  /** Makes them translate to nothing. */
+  /**
+   * Clears their entries. Without `invalidation` they translate to nothing from now on; with it a device may
+   * still use what its IOTLB holds until they are invalidated.
+   */
   remove(cpu: number, iovaPage: number, pageCount: number): void
+  /** Present where translations are cached and must be invalidated by the one who removes them. */
+  readonly invalidation?: Invalidation
+  /** Memory that the table itself lies in, where no device may be given that. */
+  readonly ownMemory?: { readonly phys: PhysAddr; readonly sizeBytes: number }
+  /** Host pages that it pins now, where pinning is its business. */
+  pinnedPages?(): number
+}
+
+/** Invalidation of cached translations: parts of CPU programs, which wait until the hardware is done. */
+export interface Invalidation {
+  /** Of these pages; the hardware may take more. */
+  beginPages(cpu: number, iovaPage: number, pageCount: number, then: number): number
+  /** Of everything that this table ever translated. */
+  beginAll(cpu: number, then: number): number
 }
 
 /** What DMA API operations cost a CPU, picoseconds; from a platform profile. */
-export interface DmaCosts {
+export interface DmaCosts extends IovaCosts {
   /** A direct map and its unmap together. */
   readonly directMapPairPs: number
-  /** A bitmap search, besides the words that it scans. */
-  readonly bitmapSearchPs: number
-  /** Each 64-bit word scanned. */
-  readonly bitmapWordPs: number
+  /** The code of a map call, and of an unmap call, through an IOMMU, besides allocator, table and invalidation. */
+  readonly mapOtherPs: number
+  readonly unmapOtherPs: number
+  /** A copy, besides its bytes, and each KiB of it; of the bounce buffer. */
+  readonly copyCallPs: number
+  readonly copyKiBPs: number
 }

@@ -61,6 +61,11 @@ export class FlatTable implements Table {
     }
   }
 
+  /** Pages of memory that entries lead to, each counted once. */
+  pinnedPages(): number {
+    return new Set([...this.entries.values()].map(({ phys }) => phys)).size
+  }
+
   /** Where a bus address leads, or undefined. */
   translate(busAddr: BusAddr): PhysAddr | undefined {
     const pageBytes = 2 ** this.pageShift

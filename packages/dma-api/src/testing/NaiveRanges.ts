@@ -2,7 +2,8 @@
  * The oracle of IOVA allocators: a window's entries as an array of booleans, one bitmap allocator's policy
  * spelt out entry by entry, and ranges that are asked about by linear search. Slow, and short enough to believe.
  */
-import { BLOCK_ENTRIES, IOVA_NONE, SMALL_PAGES_MAX } from "../core/bitmap.ts"
+import { IOVA_NONE } from "../core/iova/allocator.ts"
+import { BLOCK_ENTRIES, SMALL_PAGES_MAX } from "../core/iova/bitmap.ts"
 
 export class NaiveRanges {
   /** used[entry]: allocated or reserved. */

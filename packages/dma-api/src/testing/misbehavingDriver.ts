@@ -3,38 +3,51 @@
  * checks drivers must find that one thing and nothing else.
  */
 import { fail, makePrng, type Prng } from "@vnic/sim/core"
-import type { FindingKind } from "../core/debug.ts"
+import type { FindingKind } from "../core/debugChecks.ts"
 import type { Coherent, Device } from "../core/device.ts"
-import { FROM_DEVICE, TO_DEVICE, type Direction, type Pages, type PhysAddr } from "../core/types.ts"
+import { makeScatterList, type ScatterList } from "../core/scatterList.ts"
+import type { Direction, Pages, PhysAddr } from "../core/types.ts"
+import { MISTAKES } from "./mistakes.ts"
 
 export interface MisbehavingDriverOptions {
   readonly device: Device
   /** Where its buffers come from. */
   readonly pages: Pages
-  /** The one thing that it does wrong; nothing when left out. */
+  /** The one thing that it does wrong; nothing when left out. Some need the settings of `debugOptionsFor`. */
   readonly mistake?: FindingKind
   readonly seed: number
   /** The CPU that it runs on; 0 when left out. */
   readonly cpu?: number
 }
 
-interface Buffer {
+/** A buffer that is mapped, and the block of pages that it lies in. */
+export interface Buffer {
+  readonly block: PhysAddr
   readonly phys: PhysAddr
   readonly busAddr: number
   readonly sizeBytes: number
   readonly direction: Direction
 }
 
-const OPERATIONS = 100
-const BUFFERS_MAX = 24
-const BLOCKS_MAX = 3
+/** A scatter list that is mapped: its entries are buffers of their own. */
+export interface BufferList {
+  readonly list: ScatterList
+  readonly blocks: ReadonlyArray<PhysAddr>
+  readonly direction: Direction
+}
 
-class Driver {
+const OPERATIONS = 100
+const BUFFERS_MAX = 20
+const LISTS_MAX = 3
+const LIST_ENTRIES_MAX = 4
+const BLOCKS_MAX = 3
+export class Driver {
   readonly device: Device
   readonly cpu: number
-  private readonly pages: Pages
+  readonly pages: Pages
   private readonly prng: Prng
   private readonly buffers: Array<Buffer> = []
+  private readonly lists: Array<BufferList> = []
   private readonly blocks: Array<Coherent> = []
 
   constructor(options: MisbehavingDriverOptions) {
@@ -46,31 +59,45 @@ class Driver {
 
   /** Maps, unmaps, syncs and lets the device access, all of it as it should be. */
   behave(): void {
+    const { blocks, buffers, lists, prng } = this
     for (let count = 0; count < OPERATIONS; count++) {
-      const choice = this.prng.below(7)
-      if (choice < 3) this.fill()
-      else if (choice === 3) this.unmap(this.buffers.splice(this.prng.below(this.buffers.length), 1)[0])
-      else if (choice === 4) this.use(this.buffers[this.prng.below(this.buffers.length)])
-      else if (choice === 5) this.allocate()
-      else this.giveBack(this.blocks.shift())
+      const choice = prng.below(11)
+      if (choice < 3 && buffers.length < BUFFERS_MAX) buffers.push(this.map(this.direction()))
+      else if (choice === 3) this.unmap(buffers.splice(prng.below(buffers.length), 1)[0])
+      else if (choice === 4) this.use(buffers[prng.below(buffers.length)])
+      else if (choice === 5 && blocks.length < BLOCKS_MAX) blocks.push(this.block())
+      else if (choice === 6) this.giveBack(blocks.shift())
+      else if (choice < 9 && lists.length < LISTS_MAX) lists.push(this.mapList(this.direction()))
+      else if (choice === 9) this.unmapList(lists.splice(prng.below(lists.length), 1)[0])
+      else if (choice === 10) this.useList(lists[prng.below(lists.length)])
     }
   }
 
-  private fill(): void {
-    if (this.buffers.length < BUFFERS_MAX) this.buffers.push(this.map(this.prng.below(3) as Direction))
+  private direction(): Direction {
+    return this.prng.below(3) as Direction
   }
 
-  private allocate(): void {
-    if (this.blocks.length < BLOCKS_MAX) this.blocks.push(this.block())
+  /** A page for a buffer. */
+  page(): PhysAddr {
+    const phys = this.pages.allocate(0)
+    return phys < 0 ? fail("a misbehaving driver needs room for its buffers") : phys
+  }
+
+  private size(): number {
+    return 64 + this.prng.below(this.pages.pageSizeBytes - 64)
   }
 
   /** A buffer of up to a page that was just mapped. */
   map(direction: Direction): Buffer {
-    const phys = this.pages.allocate(0)
-    const sizeBytes = 64 + this.prng.below(this.pages.pageSizeBytes - 64)
-    const busAddr = phys < 0 ? phys : this.device.mapSingle(this.cpu, phys, sizeBytes, direction)
-    if (this.device.mappingError(busAddr)) fail("a misbehaving driver needs room for its buffers")
-    return { phys, busAddr, sizeBytes, direction }
+    const phys = this.page()
+    return this.mapAt(phys, phys, this.size(), direction)
+  }
+
+  /** A buffer at this place in its block; whether the map failed is looked at unless said otherwise. */
+  mapAt(block: PhysAddr, phys: PhysAddr, sizeBytes: number, direction: Direction, attributes = 0): Buffer {
+    const busAddr = this.device.mapSingle(this.cpu, phys, sizeBytes, direction, attributes)
+    if (this.device.mappingError(busAddr)) fail("a misbehaving driver needs room for its mappings")
+    return { block, phys, busAddr, sizeBytes, direction }
   }
 
   /** Coherent memory that was just allocated. */
@@ -79,10 +106,32 @@ class Driver {
     return block ?? fail("a misbehaving driver needs room for coherent memory")
   }
 
+  /** Undoes the map as it is said to have been made, and leaves the pages. */
+  undo(buffer: Buffer): void {
+    this.device.unmapSingle(this.cpu, buffer.busAddr, buffer.sizeBytes, buffer.direction)
+  }
+
   unmap(buffer: Buffer | undefined): void {
     if (buffer === undefined) return
-    this.device.unmapSingle(this.cpu, buffer.busAddr, buffer.sizeBytes, buffer.direction)
-    this.pages.free(buffer.phys)
+    this.undo(buffer)
+    this.pages.free(buffer.block)
+  }
+
+  /** A list of two to four buffers, each in a page of its own; or one of so many bytes in so large a block. */
+  mapList(direction: Direction, order = 0, sizeBytes = 0): BufferList {
+    const list = makeScatterList(LIST_ENTRIES_MAX)
+    const count = order > 0 ? 1 : 2 + this.prng.below(LIST_ENTRIES_MAX - 1)
+    const blocks = Array.from({ length: count }, () => (order > 0 ? this.pages.allocate(order) : this.page()))
+    for (const [entry, phys] of blocks.entries()) list.setBuffer(entry, phys, sizeBytes || this.size())
+    if (this.device.mapSg(this.cpu, list, count, direction) === 0) fail("a misbehaving driver needs room for lists")
+    return { list, blocks, direction }
+  }
+
+  /** Gives a list back, with the number of entries that it has or with another one. */
+  unmapList(buffers: BufferList | undefined, entryCount = buffers?.blocks.length ?? 0): void {
+    if (buffers === undefined) return
+    this.device.unmapSg(this.cpu, buffers.list, entryCount, buffers.direction)
+    for (const block of buffers.blocks) this.pages.free(block)
   }
 
   private giveBack(block: Coherent | undefined): void {
@@ -100,49 +149,22 @@ class Driver {
     device.syncSingleForDevice(this.cpu, buffer.busAddr + offset, sizeBytes, buffer.direction)
   }
 
+  /** The device accesses a segment, then the CPU the whole list. */
+  private useList(buffers: BufferList | undefined): void {
+    if (buffers === undefined) return
+    const { blocks, direction, list } = buffers
+    const segment = this.prng.below(list.segmentCount)
+    this.device.accessed(list.busAddrOf(segment), list.busSizeBytesOf(segment), direction, 0)
+    this.device.syncSgForCpu(this.cpu, list, blocks.length, direction)
+    this.device.syncSgForDevice(this.cpu, list, blocks.length, direction)
+  }
+
   /** Gives everything back, the device last. */
   finish(): void {
     for (const buffer of this.buffers.splice(0)) this.unmap(buffer)
+    for (const buffers of this.lists.splice(0)) this.unmapList(buffers)
     for (const block of this.blocks.splice(0)) this.giveBack(block)
     this.device.release()
-  }
-}
-
-/** Each mistake, on a buffer of its own. */
-const MISTAKES: Readonly<Record<FindingKind, (driver: Driver) => void>> = {
-  leak: (driver) => {
-    driver.map(FROM_DEVICE)
-  },
-  unmapOfNothing: (driver) => {
-    const { busAddr, direction, sizeBytes, ...rest } = driver.map(FROM_DEVICE)
-    driver.device.unmapSingle(driver.cpu, busAddr, sizeBytes, direction)
-    driver.unmap({ busAddr, direction, sizeBytes, ...rest })
-  },
-  wrongSize: (driver) => {
-    const buffer = driver.map(FROM_DEVICE)
-    driver.unmap({ ...buffer, sizeBytes: buffer.sizeBytes + 4096 })
-  },
-  wrongDirection: (driver) => {
-    driver.unmap({ ...driver.map(FROM_DEVICE), direction: TO_DEVICE })
-  },
-  wrongKind: (driver) => {
-    const block = driver.block()
-    driver.device.unmapSingle(driver.cpu, block.busAddr, block.sizeBytes, 0)
-  },
-  syncOutsideMapping: (driver) => {
-    const buffer = driver.map(FROM_DEVICE)
-    driver.device.syncSingleForCpu(driver.cpu, buffer.busAddr + 1, buffer.sizeBytes, FROM_DEVICE)
-    driver.unmap(buffer)
-  },
-  syncWrongDirection: (driver) => {
-    const buffer = driver.map(FROM_DEVICE)
-    driver.device.syncSingleForDevice(driver.cpu, buffer.busAddr, buffer.sizeBytes, TO_DEVICE)
-    driver.unmap(buffer)
-  },
-  accessOutsideMapping: (driver) => {
-    const buffer = driver.map(FROM_DEVICE)
-    driver.unmap(buffer)
-    driver.device.accessed(buffer.busAddr, buffer.sizeBytes, FROM_DEVICE, 0)
   }
 }
 

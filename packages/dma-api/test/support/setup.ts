@@ -1,11 +1,11 @@
 import { makePageAllocator, type PageAllocator } from "@vnic/sim/core"
-import { makeDmaApi, makePlainHost, type Backend, type DmaApi, type DmaApiOptions } from "@vnic/dma-api/core"
+import { makeDmaApi, makePlainHost, type BackendName, type DmaApi, type DmaApiOptions } from "@vnic/dma-api/core"
 import { FlatTable, type FlatTableOptions } from "@vnic/dma-api/testing"
 
 export const MEMORY_BYTES = 1 << 20
 export const PAGE_BYTES = 4096
 export const MASK_32 = 2 ** 32 - 1
-export const BACKENDS: ReadonlyArray<Backend> = ["direct", "iommu"]
+export const BACKENDS: ReadonlyArray<BackendName> = ["direct", "iommu"]
 
 export interface Setup {
   readonly dma: DmaApi
@@ -15,7 +15,7 @@ export interface Setup {
 
 /** A DMA API over a megabyte of memory and a table that is a Map. */
 export function setUp(
-  backend: Backend,
+  backend: BackendName,
   changes: Partial<DmaApiOptions> = {},
   window: FlatTableOptions = {},
   systemPageBytes = PAGE_BYTES

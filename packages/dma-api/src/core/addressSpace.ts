@@ -1,0 +1,80 @@
+/**
+ * The bus addresses of one table: which are handed out, and when those that were unmapped may be handed out again.
+ * The devices of a table share them.
+ */
+import { assert } from "@vnic/sim/core"
+import { ALLOCATORS, type AllocatorName } from "./allocators.ts"
+import {
+  makeNoFlush,
+  StrictFlush,
+  type FlushGranularity,
+  type FlushName,
+  type FlushPolicy,
+  type FreeRange
+} from "./flush.ts"
+import { FlushGauge } from "./flushGauge.ts"
+import { LazyGlobalFlush } from "./flushLazyGlobal.ts"
+import { LazyPerCpuFlush } from "./flushLazyPerCpu.ts"
+import type { IovaAllocator } from "./iova/allocator.ts"
+import type { LockAcrossTableWrite } from "./iova/oneLock.ts"
+import type { DmaCosts, Host, Table } from "./types.ts"
+
+export interface AddressSpace {
+  readonly table: Table
+  readonly allocator: IovaAllocator
+  readonly policy: FlushPolicy
+  /** Absent for tables that need no flush. */
+  readonly gauge: FlushGauge | undefined
+  /** Flushes a range at once and frees nothing; the same arguments as `beginFree`. */
+  readonly flushNow: FreeRange
+}
+
+export interface AddressSpaceOptions {
+  readonly host: Host
+  readonly table: Table
+  readonly costs: DmaCosts
+  readonly allocator: AllocatorName
+  readonly lockAcrossTableWrite: LockAcrossTableWrite
+  readonly flush: FlushName
+  readonly flushGranularity: FlushGranularity
+}
+
+const PAST_4_GIB = 2 ** 32
+
+/** All of a table's window, nothing handed out. */
+export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
+  const { costs, flush, host, table } = options
+  const pageBytes = 2 ** table.pageShift
+  const isLazy = flush !== "strict"
+  assert(!isLazy || table.invalidation !== undefined, "a table that needs no flush cannot be flushed lazily")
+  const window = {
+    host,
+    costs,
+    pageCount: table.pageCount,
+    isFirstPageReserved: table.windowStart === 0,
+    pagesBelow4GiB: Math.max(0, (PAST_4_GIB - table.windowStart) / pageBytes)
+  }
+  // What is freed later is freed without the lock that its unmap would have held.
+  const allocator: IovaAllocator = ALLOCATORS[options.allocator](window, isLazy ? "none" : options.lockAcrossTableWrite)
+  // A page that is shared is freed first, and flushed when its last user goes: see iommuBackend.ts.
+  const free: FreeRange =
+    allocator.uses === undefined ? allocator.beginFree.bind(allocator) : (_cpu, _first, _pages, then) => then
+  const { invalidation } = table
+  if (invalidation === undefined) {
+    return {
+      table,
+      allocator,
+      gauge: undefined,
+      policy: makeNoFlush(free),
+      flushNow: (_cpu, _first, _pages, then) => then
+    }
+  }
+  const gauge = new FlushGauge(host.count)
+  const flushOptions = { host, invalidation, free, gauge, pageBytes, queuePs: costs.constantPs }
+  const strict = new StrictFlush(flushOptions, options.flushGranularity)
+  const policy = isLazy ? makeLazy(flush, flushOptions) : strict
+  return { table, allocator, gauge, policy, flushNow: strict.beginFlush }
+}
+
+const makeLazy = (flush: Exclude<FlushName, "strict">, options: ConstructorParameters<typeof LazyGlobalFlush>[0]) =>
+  flush === "lazy-global" ? new LazyGlobalFlush(options) : new LazyPerCpuFlush(options)

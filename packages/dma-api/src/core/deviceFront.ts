@@ -1,0 +1,397 @@
+/**
+ * The front of every device: it checks arguments, tells debug, counts, and keeps coherent memory; how a bus
+ * address is come by is its backend's business.
+ */
+import { fail } from "@vnic/sim/core"
+import { makeCalls, type Backend, type BackendContext, type Calls, type MapEnds } from "./backend.ts"
+import { allocateBlock, freeBlock, type CoherentMemory } from "./coherent.ts"
+import type { DmaDebug } from "./debug.ts"
+import {
+  checkMap,
+  isMappingError,
+  makeDeviceCounters,
+  makeDeviceLimits,
+  makeResults,
+  type Coherent,
+  type Device,
+  type DeviceLimits
+} from "./device.ts"
+import { ListCalls } from "./listCalls.ts"
+import {
+  directionOfTag,
+  KIND_COHERENT as kindCoherent,
+  KIND_SG as kindSg,
+  KIND_SINGLE as kindSingle,
+  kindOfTag,
+  tagOf
+} from "./mappings.ts"
+import { RangeCalls } from "./rangeCalls.ts"
+import {
+  BIDIRECTIONAL,
+  DMA_MAPPING_ERROR as dmaMappingError,
+  EIO,
+  MAP_OK as mapOk,
+  MAP_OUT_OF_MEMORY,
+  type BusAddr,
+  type Direction,
+  type Host,
+  type PhysAddr
+} from "./types.ts"
+
+// Copies in this module: an imported binding costs a load and a check at each use.
+const DMA_MAPPING_ERROR = dmaMappingError
+const KIND_COHERENT = kindCoherent
+const KIND_SG = kindSg
+const KIND_SINGLE = kindSingle
+const MAP_OK = mapOk
+
+export interface DeviceFrontOptions {
+  readonly name: string
+  /** Largest bus address that the device can put on the bus. */
+  readonly dmaMask: number
+  readonly host: Host
+  readonly coherent: CoherentMemory
+  readonly debug: DmaDebug | undefined
+  readonly makeBackend: (context: BackendContext) => Backend
+}
+
+export class DeviceFront implements Device, MapEnds {
+  declare readonly name: string
+  readonly counters = makeDeviceCounters()
+  declare readonly mapped: Float64Array
+  declare readonly failure: Int8Array
+  declare readonly limits: DeviceLimits
+  isReleased = false
+  declare readonly host: Host
+  declare readonly calls: Calls
+  declare readonly backend: Backend
+  declare readonly debug: DmaDebug | undefined
+  declare readonly debugId: number
+  /** The step that leaves a plain call. */
+  declare readonly leaveStep: number
+  declare private readonly coherent: CoherentMemory
+  /** What a mapping adds to the counters of maps and unmaps: 1, or 0 when it reaches no table. */
+  declare private readonly tableMaps: number
+  declare private readonly mapStep: number
+  declare private readonly unmapStep: number
+  declare private readonly listCalls: ListCalls
+  declare readonly mapSg: Device["mapSg"]
+  declare readonly mapSgtable: Device["mapSgtable"]
+  declare readonly unmapSg: Device["unmapSg"]
+  declare readonly beginMapSg: Device["beginMapSg"]
+  declare readonly beginUnmapSg: Device["beginUnmapSg"]
+  declare readonly syncSgForCpu: Device["syncSgForCpu"]
+  declare readonly syncSgForDevice: Device["syncSgForDevice"]
+  declare readonly dmaIovaTryAlloc: Device["dmaIovaTryAlloc"]
+  declare readonly beginDmaIovaTryAlloc: Device["beginDmaIovaTryAlloc"]
+  declare readonly dmaIovaLink: Device["dmaIovaLink"]
+  declare readonly dmaIovaSync: Device["dmaIovaSync"]
+  declare readonly dmaIovaUnlink: Device["dmaIovaUnlink"]
+  declare readonly dmaIovaFree: Device["dmaIovaFree"]
+  declare readonly dmaIovaDestroy: Device["dmaIovaDestroy"]
+  declare readonly beginDmaIovaDestroy: Device["beginDmaIovaDestroy"]
+
+  constructor(options: DeviceFrontOptions) {
+    const { host } = options
+    this.name = options.name
+    this.host = host
+    this.coherent = options.coherent
+    this.debug = options.debug
+    this.limits = makeDeviceLimits(options.dmaMask)
+    this.debugId = options.debug?.addDevice(options.name, this.limits) ?? 0
+    this.calls = makeCalls(host.count)
+    const results = makeResults(host.count)
+    this.mapped = results.mapped
+    this.failure = results.failure
+    this.backend = options.makeBackend({ calls: this.calls, ends: this, limits: this.limits })
+    this.tableMaps = this.backend.isTable ? 1 : 0
+    this.leaveStep = host.define("dma: leave", (cpu) => host.leave(cpu))
+    this.mapStep = host.define("dma map", (cpu) => this.backend.beginMap(cpu))
+    this.unmapStep = host.define("dma unmap", (cpu) => this.backend.beginUnmap(cpu))
+    const lists = new ListCalls(this)
+    this.listCalls = lists
+    this.mapSg = lists.mapSg
+    this.mapSgtable = lists.mapSgtable
+    this.unmapSg = lists.unmapSg
+    this.beginMapSg = lists.beginMapSg
+    this.beginUnmapSg = lists.beginUnmapSg
+    this.syncSgForCpu = lists.syncSgForCpu
+    this.syncSgForDevice = lists.syncSgForDevice
+    const ranges = new RangeCalls(this)
+    this.dmaIovaTryAlloc = ranges.dmaIovaTryAlloc
+    this.beginDmaIovaTryAlloc = ranges.beginDmaIovaTryAlloc
+    this.dmaIovaLink = ranges.dmaIovaLink
+    this.dmaIovaSync = ranges.dmaIovaSync
+    this.dmaIovaUnlink = ranges.dmaIovaUnlink
+    this.dmaIovaFree = ranges.dmaIovaFree
+    this.dmaIovaDestroy = ranges.dmaIovaDestroy
+    this.beginDmaIovaDestroy = ranges.beginDmaIovaDestroy
+  }
+
+  readonly beginMapSingle = (
+    cpu: number,
+    phys: PhysAddr,
+    sizeBytes: number,
+    direction: Direction,
+    then: number,
+    attributes = 0
+  ): number => {
+    checkMap(sizeBytes, direction)
+    this.setMap(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
+    this.calls.thens[cpu] = then
+    return this.backend.beginMap(cpu)
+  }
+
+  readonly setMap = (cpu: number, phys: PhysAddr, sizeBytes: number, tag: number, attributes: number): void => {
+    const { calls } = this
+    calls.phys[cpu] = phys
+    calls.sizes[cpu] = sizeBytes
+    calls.tags[cpu] = tag
+    calls.attributes[cpu] = attributes
+  }
+
+  readonly mapDone = (cpu: number, busAddr: BusAddr): number => {
+    const { calls } = this
+    const tag = calls.tags[cpu]!
+    if (kindOfTag(tag) === KIND_SG) return this.listCalls.entryMapped(cpu, busAddr)
+    this.failure[cpu] = MAP_OK
+    this.mapped[cpu] = busAddr
+    this.countMap(directionOfTag(tag))
+    const { debug } = this
+    if (debug !== undefined) {
+      debug.mapped(this.debugId, cpu, busAddr, calls.phys[cpu]!, calls.sizes[cpu]!, tag, calls.attributes[cpu]!)
+    }
+    return calls.thens[cpu]!
+  }
+
+  readonly mapFailed = (cpu: number, reason: number): number => {
+    if (kindOfTag(this.calls.tags[cpu]!) === KIND_SG) return this.listCalls.entryFailed(cpu, reason)
+    this.noteFailure(cpu, reason)
+    return this.calls.thens[cpu]!
+  }
+
+  readonly noteFailure = (cpu: number, reason: number): void => {
+    this.failure[cpu] = reason
+    this.mapped[cpu] = DMA_MAPPING_ERROR
+    this.counters.failures[reason]! += 1
+  }
+
+  readonly listDone = (cpu: number): number => {
+    const { calls } = this
+    const list = calls.lists[cpu]!
+    const tag = calls.tags[cpu]!
+    this.failure[cpu] = MAP_OK
+    this.mapped[cpu] = list.busAddrOf(0)
+    this.countMap(directionOfTag(tag))
+    this.debug?.mappedList(this.debugId, cpu, list, tag, calls.attributes[cpu])
+    return calls.thens[cpu]!
+  }
+
+  readonly listFailed = (cpu: number, reason: number): number => {
+    this.calls.lists[cpu]!.clear()
+    this.noteFailure(cpu, reason)
+    return this.calls.thens[cpu]!
+  }
+
+  readonly beginUnmapSingle = (
+    cpu: number,
+    busAddr: BusAddr,
+    sizeBytes: number,
+    direction: Direction,
+    then: number,
+    attributes = 0
+  ): number => {
+    this.calls.thens[cpu] = then
+    if (!this.setUnmap(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)) return then
+    return this.backend.beginUnmap(cpu)
+  }
+
+  /** Says what the CPU is about to unmap; false when there is nothing to undo. */
+  private readonly setUnmap = (
+    cpu: number,
+    busAddr: BusAddr,
+    sizeBytes: number,
+    tag: number,
+    attributes: number
+  ): boolean => {
+    const { calls, debug } = this
+    calls.bus[cpu] = busAddr
+    calls.sizes[cpu] = sizeBytes
+    calls.tags[cpu] = tag
+    calls.attributes[cpu] = attributes
+    if (debug !== undefined && !debug.unmapped(this.debugId, cpu, busAddr, sizeBytes, tag)) {
+      // What was wrong is a finding; what is undone is what was done, if anything.
+      calls.sizes[cpu] = debug.undoneBytes
+      calls.tags[cpu] = debug.undoneTag
+      // A segment or a link that is unmapped like a single buffer stays: it is part of a larger range.
+      if (debug.undoneBytes === 0 || kindOfTag(debug.undoneTag) >= KIND_SG) return false
+    }
+    this.countUnmap(directionOfTag(calls.tags[cpu]!))
+    return true
+  }
+
+  readonly countMap = (direction: Direction): void => {
+    this.counters.live++
+    this.counters.maps[direction]! += this.tableMaps
+  }
+
+  readonly countUnmap = (direction: Direction): void => {
+    this.counters.live--
+    this.counters.unmaps[direction]! += this.tableMaps
+  }
+
+  readonly mapSingle = (
+    cpu: number,
+    phys: PhysAddr,
+    sizeBytes: number,
+    direction: Direction,
+    attributes = 0
+  ): BusAddr => {
+    checkMap(sizeBytes, direction)
+    return this.mapNow(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
+  }
+
+  private readonly mapNow = (
+    cpu: number,
+    phys: PhysAddr,
+    sizeBytes: number,
+    tag: number,
+    attributes: number
+  ): BusAddr => {
+    this.setMap(cpu, phys, sizeBytes, tag, attributes)
+    this.calls.thens[cpu] = this.leaveStep
+    this.host.runAlone(cpu, this.mapStep)
+    return this.mapped[cpu]!
+  }
+
+  readonly mapPage = (
+    cpu: number,
+    page: PhysAddr,
+    offsetBytes: number,
+    sizeBytes: number,
+    direction: Direction,
+    attributes = 0
+  ): BusAddr => {
+    return this.mapSingle(cpu, page + offsetBytes, sizeBytes, direction, attributes)
+  }
+
+  readonly unmapSingle = (
+    cpu: number,
+    busAddr: BusAddr,
+    sizeBytes: number,
+    direction: Direction,
+    attributes = 0
+  ): void => {
+    this.unmapNow(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
+  }
+
+  /** True when a mapping of this kind was undone. */
+  private readonly unmapNow = (
+    cpu: number,
+    busAddr: BusAddr,
+    sizeBytes: number,
+    tag: number,
+    attributes: number
+  ): boolean => {
+    if (!this.setUnmap(cpu, busAddr, sizeBytes, tag, attributes)) return false
+    this.calls.thens[cpu] = this.leaveStep
+    this.host.runAlone(cpu, this.unmapStep)
+    return kindOfTag(this.calls.tags[cpu]!) === kindOfTag(tag)
+  }
+
+  readonly syncSingleForCpu = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
+    this.debug?.syncedForCpu(this.debugId, cpu, busAddr, sizeBytes, direction)
+    if (this.backend.isSynced) this.backend.syncForCpu(cpu, busAddr, sizeBytes, direction)
+  }
+
+  readonly syncSingleForDevice = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
+    this.debug?.syncedForDevice(this.debugId, cpu, busAddr, sizeBytes, direction)
+    if (this.backend.isSynced) this.backend.syncForDevice(cpu, busAddr, sizeBytes, direction)
+  }
+
+  readonly allocCoherent = (cpu: number, sizeBytes: number): Coherent | undefined => {
+    checkMap(sizeBytes, BIDIRECTIONAL)
+    const phys = allocateBlock(this.coherent, sizeBytes)
+    if (phys < 0) {
+      this.noteFailure(cpu, MAP_OUT_OF_MEMORY)
+      return undefined
+    }
+    const busAddr = this.mapNow(cpu, phys, sizeBytes, tagOf(KIND_COHERENT, BIDIRECTIONAL), 0)
+    if (isMappingError(busAddr)) {
+      freeBlock(this.coherent, phys)
+      return undefined
+    }
+    return { phys, busAddr, sizeBytes }
+  }
+
+  readonly freeCoherent = (cpu: number, block: Coherent): void => {
+    const { busAddr, phys, sizeBytes } = block
+    // Where debug knows better than the driver where the block lies, that is what goes.
+    const really = this.debug?.freeing(this.debugId, cpu, busAddr, phys, sizeBytes) ?? phys
+    const isUndone = this.unmapNow(cpu, busAddr, sizeBytes, tagOf(KIND_COHERENT, BIDIRECTIONAL), 0)
+    if (isUndone) freeBlock(this.coherent, really)
+  }
+
+  readonly mappingError = (busAddr: BusAddr): boolean => {
+    this.debug?.mappingErrorChecked(this.debugId, busAddr)
+    return isMappingError(busAddr)
+  }
+
+  readonly dmaSetMask = (mask: number): number => {
+    return this.setLimit("mask", mask)
+  }
+
+  readonly dmaSetCoherentMask = (mask: number): number => {
+    return this.setLimit("coherentMask", mask)
+  }
+
+  private readonly setLimit = (name: "mask" | "coherentMask", mask: number): number => {
+    if (!this.backend.isMaskSupported(mask)) return -EIO
+    this.limits[name] = mask
+    this.backend.limitsChanged()
+    return 0
+  }
+
+  readonly dmaGetRequiredMask = (): number => {
+    return this.backend.requiredMask
+  }
+
+  readonly dmaSetMaxSegSize = (sizeBytes: number): void => {
+    this.limits.maxSegSizeBytes = sizeBytes
+  }
+
+  readonly dmaSetSegBoundary = (mask: number): void => {
+    this.limits.segBoundaryMask = mask
+  }
+
+  readonly dmaSetMinAlignMask = (mask: number): void => {
+    this.limits.minAlignMask = mask
+    this.backend.limitsChanged()
+  }
+
+  readonly dmaMaxMappingSize = (): number => {
+    return this.backend.maxMappingBytes
+  }
+
+  readonly dmaOptMappingSize = (): number => {
+    return Math.min(this.backend.maxMappingBytes, this.backend.optMappingBytes)
+  }
+
+  readonly dmaGetMergeBoundary = (): number => {
+    return this.backend.mergeBoundary
+  }
+
+  readonly dmaNeedSync = (busAddr: BusAddr): boolean => {
+    return this.backend.needsSync(busAddr)
+  }
+
+  readonly accessed = (busAddr: BusAddr, sizeBytes: number, direction: Direction, atPs: number): void => {
+    this.debug?.accessed(this.debugId, busAddr, sizeBytes, direction, atPs)
+  }
+
+  readonly release = (): void => {
+    if (this.isReleased) fail("a device was released twice")
+    this.isReleased = true
+    this.debug?.released(this.debugId)
+  }
+}

@@ -1,0 +1,287 @@
+/**
+ * Pools of small blocks of coherent memory, all of one size: for descriptors and commands, where a page each would be
+ * a waste. Blocks are carved out of chunks of coherent memory and never cross a multiple of the boundary; the block
+ * that was freed last is handed out first, under one lock for the pool. Chunks are kept until the pool is destroyed.
+ *
+ * With debug the free blocks are filled with a pattern, and what is done wrong is found. MODEL: the links between free
+ * blocks do not lie in the blocks, so that a write to a free block cannot break the pool; the least size is that of
+ * the links all the same. [Linux 6.12 mm/dmapool.c]
+ */
+import { ACCOUNT_DMA_API, assert, fail } from "@vnic/sim/core"
+import type { Coherent, Device } from "./device.ts"
+import type { BusAddr, DmaCosts, Host, PhysAddr } from "./types.ts"
+
+export interface DmaPoolOptions {
+  readonly name: string
+  readonly sizeBytes: number
+  /** A power of two; 1 when left out. */
+  readonly alignBytes?: number
+  /** No block crosses a multiple of it, a power of two; when left out those of a chunk, and no smaller ones. */
+  readonly boundaryBytes?: number
+}
+
+/** How a pool divides its chunks, bytes. */
+export interface DmaPoolShape {
+  readonly name: string
+  /** From one block to the next. */
+  readonly blockBytes: number
+  readonly boundaryBytes: number
+  readonly chunkBytes: number
+}
+
+/** Something that a driver did wrong with a pool. */
+export interface PoolFinding {
+  /**
+   * poolCorrupted: a free block was written. poolBadAddress: no block of the pool lies there, or its addresses do not
+   * belong together. poolDoubleFree: the block is free already. poolBusy: the pool was destroyed with live blocks.
+   */
+  readonly kind: "poolCorrupted" | "poolBadAddress" | "poolDoubleFree" | "poolBusy"
+  readonly pool: string
+  readonly device: string
+  /** The block; of a pool that is busy its first live one. */
+  readonly phys: PhysAddr
+  readonly busAddr: BusAddr
+  readonly cpu: number
+  readonly atPs: number
+}
+
+/** No block could be had. */
+export const POOL_NONE: PhysAddr = -1
+
+/** What free blocks, and blocks just handed out, are filled with when they are checked. */
+export const POOL_POISON_FREE = 0xa7
+export const POOL_POISON_ALLOCATED = 0xa9
+
+const BLOCK_BYTES_MIN = 16
+const SIZE_MAX = 0x7fff_ffff
+const LIST_END = -1
+const BLOCK_LIVE = -2
+
+const isPowerOfTwo = (bytes: number): boolean => bytes > 0 && (bytes & (bytes - 1)) === 0
+
+/** How a pool with these options is laid out; undefined when there cannot be one. */
+export function poolShapeOf(options: DmaPoolOptions, pageBytes: number): DmaPoolShape | undefined {
+  const { alignBytes = 1, name, sizeBytes } = options
+  if (!isPowerOfTwo(alignBytes) || sizeBytes <= 0 || sizeBytes > SIZE_MAX) return undefined
+  const blockBytes = Math.ceil(Math.max(sizeBytes, BLOCK_BYTES_MIN) / alignBytes) * alignBytes
+  const chunkBytes = Math.max(blockBytes, pageBytes)
+  const boundaryBytes = options.boundaryBytes ?? chunkBytes
+  const isWide = boundaryBytes >= chunkBytes
+  if (options.boundaryBytes !== undefined && !isPowerOfTwo(boundaryBytes)) return undefined
+  if (boundaryBytes < blockBytes) return undefined
+  return { name, blockBytes, boundaryBytes: isWide ? chunkBytes : boundaryBytes, chunkBytes }
+}
+
+export interface DmaPoolParts extends DmaPoolShape {
+  readonly device: Device
+  readonly host: Host
+  readonly costs: Pick<DmaCosts, "constantPs">
+  /** Host memory. */
+  readonly bytes: Uint8Array
+  readonly isChecked: boolean
+}
+
+export class DmaPool {
+  declare readonly name: string
+  declare readonly device: Device
+  declare readonly blockBytes: number
+  declare readonly boundaryBytes: number
+  declare readonly chunkBytes: number
+  /** allocated[cpu], busAddrs[cpu]: the block that the CPU was given last; POOL_NONE when it was given none. */
+  declare readonly allocated: Float64Array
+  declare readonly busAddrs: Float64Array
+  readonly findings: Array<PoolFinding> = []
+  readonly chunks: Array<Coherent> = []
+  liveBlocks = 0
+  isDestroyed = false
+  /** Blocks by number: where they are, and the next free one, LIST_END, or BLOCK_LIVE. */
+  private readonly blockPhys: Array<PhysAddr> = []
+  private readonly blockBus: Array<BusAddr> = []
+  private readonly nexts: Array<number> = []
+  private readonly blockAt = new Map<PhysAddr, number>()
+  private firstFree = LIST_END
+  declare private readonly host: Host
+  declare private readonly bytes: Uint8Array
+  declare private readonly isChecked: boolean
+  declare private readonly operationPs: number
+  declare private readonly lock: number
+  declare private readonly thens: Int32Array
+  /** The block that each CPU frees, and the chunk that it adds. */
+  declare private readonly freedPhys: Float64Array
+  declare private readonly freedBus: Float64Array
+  private readonly newChunks: Array<Coherent> = []
+  declare private readonly leaveStep: number
+  declare private readonly allocStep: number
+  declare private readonly takeStep: number
+  declare private readonly growStep: number
+  declare private readonly freeStep: number
+  declare private readonly putStep: number
+
+  constructor(parts: DmaPoolParts) {
+    const { host } = parts
+    this.name = parts.name
+    this.device = parts.device
+    this.blockBytes = parts.blockBytes
+    this.boundaryBytes = parts.boundaryBytes
+    this.chunkBytes = parts.chunkBytes
+    this.host = host
+    this.bytes = parts.bytes
+    this.isChecked = parts.isChecked
+    this.operationPs = parts.costs.constantPs
+    this.allocated = new Float64Array(host.count).fill(POOL_NONE)
+    this.busAddrs = new Float64Array(host.count)
+    this.thens = new Int32Array(host.count)
+    this.freedPhys = new Float64Array(host.count)
+    this.freedBus = new Float64Array(host.count)
+    this.lock = host.makeLock(`dma pool ${parts.name}`)
+    this.leaveStep = host.define("dma pool: leave", (cpu) => host.leave(cpu))
+    this.allocStep = host.define("dma pool: alloc", (cpu) => this.beginDmaPoolAlloc(cpu, this.leaveStep))
+    this.takeStep = host.define("dma pool: take", (cpu) => this.take(cpu))
+    this.growStep = host.define("dma pool: grown", (cpu) => this.takeNew(cpu))
+    this.freeStep = host.define("dma pool: free", (cpu) => host.lock(cpu, this.lock, this.putStep))
+    this.putStep = host.define("dma pool: put", (cpu) => this.put(cpu))
+  }
+
+  /** dma_pool_alloc: a block's address, as the CPU sees it; `busAddrs` has the device's. POOL_NONE without memory. */
+  readonly dmaPoolAlloc = (cpu: number): PhysAddr => {
+    this.host.runAlone(cpu, this.allocStep)
+    return this.allocated[cpu]!
+  }
+
+  /** dma_pool_zalloc: the same, all zeros. */
+  readonly dmaPoolZalloc = (cpu: number): PhysAddr => {
+    const phys = this.dmaPoolAlloc(cpu)
+    if (phys !== POOL_NONE) this.bytes.fill(0, phys, phys + this.blockBytes)
+    return phys
+  }
+
+  /** The same as `dmaPoolAlloc` in a program: the block is in `allocated` and `busAddrs` when `then` runs. */
+  readonly beginDmaPoolAlloc = (cpu: number, then: number): number => {
+    assert(!this.isDestroyed, "a block was asked of a pool that is destroyed")
+    this.thens[cpu] = then
+    return this.host.lock(cpu, this.lock, this.takeStep)
+  }
+
+  private readonly take = (cpu: number): number => {
+    const { host, lock } = this
+    this.spend(cpu)
+    if (this.firstFree !== LIST_END) {
+      this.handOut(cpu)
+      host.unlock(cpu, lock)
+      return this.thens[cpu]!
+    }
+    // The lock is not held while there may be a wait for memory: others may grow the pool meanwhile.
+    host.unlock(cpu, lock)
+    const chunk = this.device.allocCoherent(cpu, this.chunkBytes)
+    if (chunk === undefined) {
+      this.allocated[cpu] = POOL_NONE
+      return this.thens[cpu]!
+    }
+    this.newChunks[cpu] = chunk
+    return host.lock(cpu, lock, this.growStep)
+  }
+
+  private readonly takeNew = (cpu: number): number => {
+    this.carve(this.newChunks[cpu]!)
+    this.handOut(cpu)
+    this.host.unlock(cpu, this.lock)
+    return this.thens[cpu]!
+  }
+
+  /** Makes blocks of a new chunk, from its beginning on, ahead of those that are free. */
+  private carve(chunk: Coherent): void {
+    this.chunks.push(chunk)
+    const first = this.nexts.length
+    let boundary = this.boundaryBytes
+    let offset = 0
+    while (offset + this.blockBytes <= this.chunkBytes) {
+      if (offset + this.blockBytes > boundary) {
+        offset = boundary
+        boundary += this.boundaryBytes
+        continue
+      }
+      const block = this.nexts.push(this.nexts.length + 1) - 1
+      this.blockPhys.push(chunk.phys + offset)
+      this.blockBus.push(chunk.busAddr + offset)
+      this.blockAt.set(chunk.phys + offset, block)
+      offset += this.blockBytes
+    }
+    this.nexts[this.nexts.length - 1] = this.firstFree
+    this.firstFree = first
+    if (this.isChecked) this.bytes.fill(POOL_POISON_FREE, chunk.phys, chunk.phys + this.chunkBytes)
+  }
+
+  private handOut(cpu: number): void {
+    const block = this.firstFree
+    const phys = this.blockPhys[block]!
+    this.firstFree = this.nexts[block]!
+    this.nexts[block] = BLOCK_LIVE
+    this.liveBlocks++
+    this.allocated[cpu] = phys
+    this.busAddrs[cpu] = this.blockBus[block]!
+    if (!this.isChecked) return
+    const content = this.bytes.subarray(phys, phys + this.blockBytes)
+    if (content.some((byte) => byte !== POOL_POISON_FREE)) this.find("poolCorrupted", cpu, phys, this.busAddrs[cpu]!)
+    content.fill(POOL_POISON_ALLOCATED)
+  }
+
+  /** dma_pool_free: gives a block back, by both of its addresses. */
+  readonly dmaPoolFree = (cpu: number, phys: PhysAddr, busAddr: BusAddr): void => {
+    this.freedPhys[cpu] = phys
+    this.freedBus[cpu] = busAddr
+    this.thens[cpu] = this.leaveStep
+    this.host.runAlone(cpu, this.freeStep)
+  }
+
+  readonly beginDmaPoolFree = (cpu: number, phys: PhysAddr, busAddr: BusAddr, then: number): number => {
+    this.freedPhys[cpu] = phys
+    this.freedBus[cpu] = busAddr
+    this.thens[cpu] = then
+    return this.host.lock(cpu, this.lock, this.putStep)
+  }
+
+  /** What is no live block is a finding, or without debug a defect. */
+  private readonly put = (cpu: number): number => {
+    const phys = this.freedPhys[cpu]!
+    const busAddr = this.freedBus[cpu]!
+    const block = this.blockAt.get(phys) ?? LIST_END
+    const isBlock = !this.isDestroyed && this.blockBus[block] === busAddr
+    this.spend(cpu)
+    if (isBlock && this.nexts[block] === BLOCK_LIVE) this.putBlock(block)
+    else if (this.isChecked) this.find(isBlock ? "poolDoubleFree" : "poolBadAddress", cpu, phys, busAddr)
+    else fail("a block was freed that is not a live one of its pool")
+    this.host.unlock(cpu, this.lock)
+    return this.thens[cpu]!
+  }
+
+  private putBlock(block: number): void {
+    const phys = this.blockPhys[block]!
+    if (this.isChecked) this.bytes.fill(POOL_POISON_FREE, phys, phys + this.blockBytes)
+    this.nexts[block] = this.firstFree
+    this.firstFree = block
+    this.liveBlocks--
+  }
+
+  /** dma_pool_destroy: gives the chunks back; none of them, and that is a finding, if a block is live. */
+  readonly dmaPoolDestroy = (cpu: number): void => {
+    assert(!this.isDestroyed, "a pool was destroyed twice")
+    this.isDestroyed = true
+    if (this.liveBlocks > 0) {
+      const block = this.nexts.indexOf(BLOCK_LIVE)
+      this.find("poolBusy", cpu, this.blockPhys[block]!, this.blockBus[block]!)
+      return
+    }
+    for (const chunk of this.chunks) this.device.freeCoherent(cpu, chunk)
+    this.chunks.length = 0
+  }
+
+  private find(kind: PoolFinding["kind"], cpu: number, phys: PhysAddr, busAddr: BusAddr): void {
+    const atPs = this.host.localPs[cpu]!
+    this.findings.push({ kind, pool: this.name, device: this.device.name, phys, busAddr, cpu, atPs })
+  }
+
+  /** MODEL: taking from a list and giving to it cost what an allocation without a search does. */
+  private readonly spend = (cpu: number): void => {
+    this.host.spend(cpu, ACCOUNT_DMA_API, this.operationPs)
+  }
+}

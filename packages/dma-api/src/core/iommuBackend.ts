@@ -1,0 +1,273 @@
+/**
+ * The IOMMU backend: a map is given a range of bus addresses by an allocator and writes table entries; an unmap
+ * clears them, and the range goes back when the flush policy says that it may.
+ *
+ *     map     allocate · insert
+ *     unmap   remove · flush · free
+ *
+ * Lazy policies flush and free later; tables that cache nothing are not flushed.
+ *
+ * [Linux 3.4 arch/powerpc/kernel/iommu.c iommu_alloc, iommu_free; 6.12 drivers/iommu/dma-iommu.c __iommu_dma_map]
+ */
+import { ACCOUNT_DMA_API as accountDmaApi } from "@vnic/sim/core"
+import type { AddressSpace } from "./addressSpace.ts"
+import type { Backend, BackendContext, Calls, MapEnds } from "./backend.ts"
+import { blockBytes, wholePagesBytes, type CoherentMemory } from "./coherent.ts"
+import { IommuLists } from "./iommuLists.ts"
+import { IommuRanges } from "./iommuRanges.ts"
+import { IOVA_NONE as iovaNone, type IovaAllocator } from "./iova/allocator.ts"
+import { directionOfTag, KIND_COHERENT as kindCoherent, kindOfTag } from "./mappings.ts"
+import { maskOf, reachOf } from "./masks.ts"
+import {
+  BIDIRECTIONAL,
+  MAP_ADDRESS_SPACE_FULL,
+  MAP_INVALID,
+  MAP_MASK_TOO_NARROW,
+  MAP_TABLE_REFUSED,
+  type BusAddr,
+  type DmaCosts,
+  type Host,
+  type PhysAddr,
+  type Table
+} from "./types.ts"
+
+// Copies in this module: an imported binding costs a load and a check at each use.
+const ACCOUNT_DMA_API = accountDmaApi
+const IOVA_NONE = iovaNone
+const KIND_COHERENT = kindCoherent
+
+export interface IommuOptions {
+  readonly host: Host
+  readonly costs: DmaCosts
+  readonly coherent: CoherentMemory
+  readonly space: AddressSpace
+}
+
+export class IommuBackend implements Backend {
+  readonly isTable = true
+  readonly isSynced = false
+  readonly maxMappingBytes = Number.MAX_SAFE_INTEGER
+  declare readonly optMappingBytes: number
+  declare readonly mergeBoundary: number
+  declare readonly requiredMask: number
+  declare readonly lists?: IommuLists
+  declare readonly ranges?: IommuRanges
+  declare readonly host: Host
+  declare readonly space: AddressSpace
+  declare readonly context: BackendContext
+  /** Entries of the window that the device can address, for streaming mappings and for coherent memory. */
+  reach = 0
+  coherentReach = 0
+  /** The device asks for an alignment that an IOMMU page cannot keep. */
+  isRefusing = false
+  declare readonly pageShift: number
+  declare readonly pageBytes: number
+  declare private readonly pageMask: number
+  declare private readonly calls: Calls
+  declare private readonly ends: MapEnds
+  declare private readonly allocator: IovaAllocator
+  declare private readonly table: Table
+  declare private readonly uses: Int32Array | undefined
+  declare private readonly coherent: CoherentMemory
+  declare private readonly systemPageBytes: number
+  declare private readonly windowStartPage: number
+  declare private readonly mapOtherPs: number
+  declare private readonly unmapOtherPs: number
+  /** The entries that each CPU's call is about: the first, and how many. */
+  declare private readonly firstPages: Int32Array
+  declare private readonly pageCounts: Int32Array
+  declare private readonly allocated: number
+  declare private readonly givenUp: number
+  declare private readonly removable: number
+  declare private readonly sharedFreed: number
+
+  constructor(options: IommuOptions, context: BackendContext) {
+    const { costs, host, space } = options
+    const { allocator, table } = space
+    this.host = host
+    this.space = space
+    this.context = context
+    this.calls = context.calls
+    this.ends = context.ends
+    this.allocator = allocator
+    this.table = table
+    this.uses = allocator.uses
+    this.coherent = options.coherent
+    this.systemPageBytes = options.coherent.pages.pageSizeBytes
+    this.pageShift = table.pageShift
+    this.pageBytes = 2 ** table.pageShift
+    this.pageMask = this.pageBytes - 1
+    this.windowStartPage = table.windowStart / this.pageBytes
+    this.mapOtherPs = costs.mapOtherPs
+    this.unmapOtherPs = costs.unmapOtherPs
+    this.optMappingBytes = allocator.optPages === 0 ? this.maxMappingBytes : allocator.optPages * this.pageBytes
+    this.mergeBoundary = this.uses === undefined ? this.pageMask : 0
+    this.requiredMask = maskOf(table.windowStart + table.pageCount * this.pageBytes)
+    this.firstPages = new Int32Array(host.count)
+    this.pageCounts = new Int32Array(host.count)
+    this.allocated = host.define("dma map: allocated", (cpu) => this.insert(cpu))
+    this.givenUp = host.define("dma map: given up", (cpu) => this.ends.mapFailed(cpu, MAP_TABLE_REFUSED))
+    this.removable = host.define("dma unmap: remove", (cpu) => this.remove(cpu))
+    this.sharedFreed = host.define("dma unmap: shared", (cpu) => this.removeUnused(cpu))
+    this.limitsChanged()
+    if (this.uses === undefined) {
+      this.lists = new IommuLists(this)
+      this.ranges = new IommuRanges(this)
+    }
+  }
+
+  readonly limitsChanged = (): void => {
+    const { limits } = this.context
+    this.reach = reachOf(this.table, limits.mask)
+    this.coherentReach = reachOf(this.table, limits.coherentMask)
+    this.isRefusing = limits.minAlignMask > this.pageMask
+  }
+
+  /** What comes out above is found at the map: any mask is taken. */
+  readonly isMaskSupported = (): boolean => {
+    return true
+  }
+
+  readonly beginMap = (cpu: number): number => {
+    const phys = this.calls.phys[cpu]!
+    const pages = this.pagesAt(cpu, phys)
+    this.pageCounts[cpu] = pages
+    if (this.isRefusing) return this.ends.mapFailed(cpu, MAP_INVALID)
+    if (this.mapOtherPs > 0) this.host.spend(cpu, ACCOUNT_DMA_API, this.mapOtherPs)
+    const alignment = this.alignmentAt(cpu, phys)
+    return this.allocator.beginAllocate(cpu, pages, alignment, this.reachOf(cpu), this.pageOf(phys), this.allocated)
+  }
+
+  /** The window's page that an address lies in; of memory, the one with that address on the bus. */
+  readonly pageOf = (address: number): number => {
+    return (address - (address & this.pageMask)) / this.pageBytes - this.windowStartPage
+  }
+
+  readonly busAddrOf = (page: number): BusAddr => {
+    return this.table.windowStart + page * this.pageBytes
+  }
+
+  private readonly reachOf = (cpu: number): number => {
+    return kindOfTag(this.calls.tags[cpu]!) === KIND_COHERENT ? this.coherentReach : this.reach
+  }
+
+  /** IOMMU pages of the CPU's buffer at this address: those that it touches, of coherent memory its whole pages. */
+  private readonly pagesAt = (cpu: number, address: number): number => {
+    const sizeBytes = this.calls.sizes[cpu]!
+    const isCoherent = kindOfTag(this.calls.tags[cpu]!) === KIND_COHERENT
+    const mappedBytes = isCoherent ? wholePagesBytes(this.coherent, sizeBytes) : sizeBytes
+    return ((address & this.pageMask) + mappedBytes + this.pageMask) >>> this.pageShift
+  }
+
+  /**
+   * What the range's first entry must be a multiple of: whole system pages are aligned to the system page, as
+   * the kernel aligns them, coherent memory to the power of two that holds it, others to nothing.
+   */
+  private readonly alignmentAt = (cpu: number, phys: PhysAddr): number => {
+    const sizeBytes = this.calls.sizes[cpu]!
+    const pageBytes = this.systemPageBytes
+    if (kindOfTag(this.calls.tags[cpu]!) === KIND_COHERENT) return this.entriesOf(blockBytes(this.coherent, sizeBytes))
+    if (sizeBytes < pageBytes || (phys & (pageBytes - 1)) !== 0) return 1
+    return this.entriesOf(pageBytes)
+  }
+
+  private readonly entriesOf = (powerOfTwo: number): number => {
+    return powerOfTwo >>> this.pageShift || 1
+  }
+
+  private readonly insert = (cpu: number): number => {
+    const { allocator } = this
+    const first = allocator.firsts[cpu]!
+    if (first === IOVA_NONE) return this.ends.mapFailed(cpu, this.reasonOf(cpu))
+    const pages = this.pageCounts[cpu]!
+    const phys = this.calls.phys[cpu]!
+    const offset = phys & this.pageMask
+    const direction = directionOfTag(this.calls.tags[cpu]!)
+    const refusal =
+      this.uses === undefined
+        ? this.table.insert(cpu, first, pages, phys - offset, direction)
+        : this.insertShared(cpu, first, pages, this.uses)
+    if (refusal !== 0) return allocator.beginFree(cpu, first, pages, this.givenUp)
+    allocator.endAllocate(cpu)
+    return this.ends.mapDone(cpu, this.busAddrOf(first) + offset)
+  }
+
+  /** Why the allocator had no range. */
+  private readonly reasonOf = (cpu: number): number => {
+    if (this.uses !== undefined) return MAP_MASK_TOO_NARROW
+    const alignment = this.alignmentAt(cpu, this.calls.phys[cpu]!)
+    return this.reasonFor(this.pageCounts[cpu]!, alignment, this.reachOf(cpu))
+  }
+
+  readonly reasonFor = (pages: number, alignment: number, reach: number): number => {
+    const isFull = reach === this.table.pageCount || this.allocator.canEverFit(pages, alignment, reach)
+    return isFull ? MAP_ADDRESS_SPACE_FULL : MAP_MASK_TOO_NARROW
+  }
+
+  /**
+   * Sets the entries of pages without another user. MODEL: both ways, whatever the direction: users of one page
+   * may differ in it.
+   */
+  private readonly insertShared = (cpu: number, first: number, pages: number, uses: Int32Array): number => {
+    const { table } = this
+    for (let page = first; page < first + pages; page++) {
+      const from = page
+      while (page < first + pages && uses[page] === 1) page++
+      if (page === from) continue
+      if (table.insert(cpu, from, page - from, this.busAddrOf(from), BIDIRECTIONAL) === 0) continue
+      this.removeShared(cpu, first, from, uses, 1)
+      return 1
+    }
+    return 0
+  }
+
+  /** Clears the entries of pages in [from, to) with so many users; true when there was one. */
+  private readonly removeShared = (cpu: number, from: number, to: number, uses: Int32Array, users: number): boolean => {
+    let isRemoved = false
+    for (let page = from; page < to; page++) {
+      const start = page
+      while (page < to && uses[page] === users) page++
+      if (page === start) continue
+      this.table.remove(cpu, start, page - start)
+      isRemoved = true
+    }
+    return isRemoved
+  }
+
+  readonly beginUnmap = (cpu: number): number => {
+    const busAddr = this.calls.bus[cpu]!
+    this.firstPages[cpu] = this.pageOf(busAddr)
+    this.pageCounts[cpu] = this.pagesAt(cpu, busAddr)
+    if (this.unmapOtherPs > 0) this.host.spend(cpu, ACCOUNT_DMA_API, this.unmapOtherPs)
+    return this.allocator.beginRemove(cpu, this.removable)
+  }
+
+  private readonly remove = (cpu: number): number => {
+    const first = this.firstPages[cpu]!
+    const pages = this.pageCounts[cpu]!
+    // A shared page has its users counted first: who maps it while the flush runs must see that it has none.
+    if (this.uses !== undefined) return this.allocator.beginFree(cpu, first, pages, this.sharedFreed)
+    this.table.remove(cpu, first, pages)
+    return this.space.policy.beginRelease(cpu, first, pages, this.calls.thens[cpu]!)
+  }
+
+  /**
+   * MODEL: a shared page may be mapped again before the flush that covers it. What the device may still find in
+   * its cache until then is the same translation: there is no other.
+   */
+  private readonly removeUnused = (cpu: number): number => {
+    const first = this.firstPages[cpu]!
+    const pages = this.pageCounts[cpu]!
+    const then = this.calls.thens[cpu]!
+    if (!this.removeShared(cpu, first, first + pages, this.uses!, 0)) return then
+    return this.space.policy.beginRelease(cpu, first, pages, then)
+  }
+
+  readonly syncForCpu = (): void => {}
+
+  readonly syncForDevice = (): void => {}
+
+  readonly needsSync = (): boolean => {
+    return false
+  }
+}

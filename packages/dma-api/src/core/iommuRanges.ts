@@ -1,0 +1,118 @@
+/**
+ * Ranges of bus addresses behind an IOMMU: allocated without memory, then linked to it piece by piece.
+ * [Linux 6.19 drivers/iommu/dma-iommu.c dma_iova_try_alloc, dma_iova_link, dma_iova_unlink, dma_iova_destroy]
+ */
+import type { RangeBackend } from "./backend.ts"
+import type { IommuBackend } from "./iommuBackend.ts"
+import { IOVA_NONE } from "./iova/allocator.ts"
+import type { IovaRange } from "./iovaRange.ts"
+import { directionOfTag } from "./mappings.ts"
+import { MAP_INVALID, MAP_OK, MAP_TABLE_REFUSED } from "./types.ts"
+
+export class IommuRanges implements RangeBackend {
+  declare private readonly backend: IommuBackend
+  declare private readonly pageMask: number
+  declare private readonly allocated: number
+  declare private readonly destroyable: number
+
+  constructor(backend: IommuBackend) {
+    const { host } = backend
+    this.backend = backend
+    this.pageMask = backend.pageBytes - 1
+    this.allocated = host.define("dma range: allocated", (cpu) => this.set(cpu))
+    this.destroyable = host.define("dma range: remove", (cpu) => this.destroy(cpu))
+  }
+
+  readonly beginAllocate = (cpu: number): number => {
+    const { context, isRefusing, reach, space } = this.backend
+    const { calls } = context
+    if (isRefusing) return calls.thens[cpu]!
+    const pages = this.pagesOf(calls.phys[cpu]!, calls.sizes[cpu]!)
+    return space.allocator.beginAllocate(cpu, pages, 1, reach, -1, this.allocated)
+  }
+
+  private readonly pagesOf = (address: number, sizeBytes: number): number => {
+    return ((address & this.pageMask) + sizeBytes + this.pageMask) >>> this.backend.pageShift
+  }
+
+  private readonly set = (cpu: number): number => {
+    const { context, space } = this.backend
+    const { calls } = context
+    const first = space.allocator.firsts[cpu]!
+    if (first !== IOVA_NONE) {
+      space.allocator.endAllocate(cpu)
+      calls.ranges[cpu]!.set(this.backend.busAddrOf(first) + (calls.phys[cpu]! & this.pageMask), calls.sizes[cpu]!)
+    }
+    return calls.thens[cpu]!
+  }
+
+  readonly link = (cpu: number): number => {
+    const { context, space } = this.backend
+    const { calls } = context
+    const phys = calls.phys[cpu]!
+    const busAddr = calls.bus[cpu]!
+    const offset = phys & this.pageMask
+    const isFirst = busAddr === calls.ranges[cpu]!.busAddr
+    if (offset !== (busAddr & this.pageMask) || (offset !== 0 && !isFirst)) return MAP_INVALID
+    const pages = this.pagesOf(phys, calls.sizes[cpu]!)
+    const direction = directionOfTag(calls.tags[cpu]!)
+    const refusal = space.table.insert(cpu, this.backend.pageOf(busAddr), pages, phys - offset, direction)
+    return refusal === 0 ? MAP_OK : MAP_TABLE_REFUSED
+  }
+
+  /** The range stays allocated: its allocator is not asked. */
+  readonly beginUnlink = (cpu: number): number => {
+    const { context, space } = this.backend
+    const { calls } = context
+    const range = calls.ranges[cpu]!
+    const busAddr = calls.bus[cpu]!
+    const sizeBytes = calls.sizes[cpu]!
+    this.removeLinks(cpu, range, busAddr - range.busAddr, sizeBytes)
+    return space.flushNow(cpu, this.backend.pageOf(busAddr), this.pagesOf(busAddr, sizeBytes), calls.thens[cpu]!)
+  }
+
+  readonly beginDestroy = (cpu: number): number => {
+    return this.backend.space.allocator.beginRemove(cpu, this.destroyable)
+  }
+
+  private readonly destroy = (cpu: number): number => {
+    const { context, space } = this.backend
+    const range = context.calls.ranges[cpu]!
+    const first = this.backend.pageOf(range.busAddr)
+    const pages = this.pagesOf(range.busAddr, range.sizeBytes)
+    const isLinked = range.linkOffsets.length > 0
+    this.removeLinks(cpu, range, 0, range.sizeBytes)
+    range.set(-1, 0)
+    const then = context.calls.thens[cpu]!
+    if (!isLinked) return space.allocator.beginFree(cpu, first, pages, then)
+    return space.policy.beginRelease(cpu, first, pages, then)
+  }
+
+  /** Clears the entries of the links in a part of the range, neighbours together, and forgets them. */
+  private readonly removeLinks = (cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number): void => {
+    const { linkOffsets, linkSizes } = range
+    const { table } = this.backend.space
+    let kept = 0
+    let page = 0
+    let pages = 0
+    for (let link = 0; link < linkOffsets.length; link++) {
+      const at = linkOffsets[link]!
+      const linkBytes = linkSizes[link]!
+      if (at < offsetBytes || at >= offsetBytes + sizeBytes) {
+        linkOffsets[kept] = at
+        linkSizes[kept++] = linkBytes
+        continue
+      }
+      const from = this.backend.pageOf(range.busAddr + at)
+      if (pages > 0 && from !== page + pages) {
+        table.remove(cpu, page, pages)
+        pages = 0
+      }
+      if (pages === 0) page = from
+      pages += this.pagesOf(range.busAddr + at, linkBytes)
+    }
+    if (pages > 0) table.remove(cpu, page, pages)
+    linkOffsets.length = kept
+    linkSizes.length = kept
+  }
+}

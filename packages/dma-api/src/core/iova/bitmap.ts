@@ -1,0 +1,119 @@
+/**
+ * The bitmap IOVA allocator of powerpc before June 2012: one bit an entry, small requests (up to 15 pages)
+ * next-fit in the lower half, large ones in the upper half. When a half has no room from its hint on it is
+ * searched again from its start, then a small request searches the upper half and a large one everything,
+ * then the request fails.
+ *
+ * After a small allocation the hint moves on to the next block of 16 entries (one cache line of TCEs). The
+ * last entry of the range that is searched is never handed out, and entry 0 is reserved when the window
+ * starts at bus address 0. A device that reaches part of the window only searches that part; from its start,
+ * but for a first try at the hint modulo its reach. [Linux 3.4 arch/powerpc/kernel/iommu.c, lib/iommu-helper.c]
+ *
+ * The caller holds the table's lock. Work is counted in 64-bit words looked at.
+ */
+import { IOVA_NONE as iovaNone, WORK_WORDS, type IovaWindow } from "./allocator.ts"
+import { Bits } from "./bits.ts"
+import {
+  bitmapStepCosts,
+  makeOneLockAllocator,
+  type LockAcrossTableWrite,
+  type OneLockAllocator,
+  type RangeStructure
+} from "./oneLock.ts"
+
+// A copy in this module: an imported binding costs a load and a check at each use.
+const IOVA_NONE = iovaNone
+
+/** Requests above this many pages are large. */
+export const SMALL_PAGES_MAX = 15
+/** Entries that the hint moves on by after a small allocation. */
+export const BLOCK_ENTRIES = 16
+
+export class Bitmap implements RangeStructure {
+  declare readonly pageCount: number
+  /** Entries that are allocated now, reserved ones not counted. */
+  pagesUsed = 0
+  /** Words and cache lines that the last operation looked at. */
+  declare readonly steps: Float64Array
+  declare private readonly bits: Bits
+  declare private readonly halfPoint: number
+  declare private smallHint: number
+  declare private largeHint: number
+
+  constructor(pageCount: number, isEntryZeroReserved: boolean) {
+    this.bits = new Bits(pageCount, isEntryZeroReserved)
+    this.steps = this.bits.steps
+    this.pageCount = pageCount
+    this.halfPoint = pageCount >> 1
+    this.smallHint = 0
+    this.largeHint = this.halfPoint
+  }
+
+  /** 64-bit words looked at by the last operation. */
+  get wordsScanned(): number {
+    return this.steps[WORK_WORDS]!
+  }
+
+  /**
+   * The first entry of a free run of `pages` entries whose start is a multiple of `alignment` (a power of
+   * two), now allocated; or IOVA_NONE. The device can address the first `reach` entries.
+   */
+  readonly allocate = (pages: number, alignment: number, reach: number = this.pageCount): number => {
+    this.bits.begin()
+    const isLarge = pages > SMALL_PAGES_MAX
+    const low = isLarge ? this.halfPoint : 0
+    const high = isLarge ? this.pageCount : this.halfPoint
+    const hint = isLarge ? this.largeHint : this.smallHint
+    let entry = this.search(high <= reach || reach === 0 ? hint : hint % reach, high, pages, alignment, reach)
+    if (entry === IOVA_NONE) entry = this.search(high <= reach ? low : 0, high, pages, alignment, reach)
+    if (entry === IOVA_NONE) {
+      const start = isLarge || this.pageCount > reach ? 0 : this.halfPoint
+      entry = this.search(start, this.pageCount, pages, alignment, reach)
+    }
+    if (entry === IOVA_NONE) return IOVA_NONE
+    this.bits.set(entry, pages)
+    this.pagesUsed += pages
+    const end = entry + pages
+    if (isLarge) this.largeHint = end
+    else this.smallHint = (end + BLOCK_ENTRIES - 1) & ~(BLOCK_ENTRIES - 1)
+    return entry
+  }
+
+  /** First aligned free run in [from, to - 1), and within reach: the last entry of the range is left alone. */
+  private readonly search = (from: number, to: number, pages: number, alignment: number, reach: number): number => {
+    return this.bits.search(from, (to < reach ? to : reach) - 1, pages, alignment)
+  }
+
+  /** Would there be such a run among the first `reach` entries if nothing was allocated? */
+  readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
+    const lowest = this.bits.reservedEnd * alignment
+    if (pages > SMALL_PAGES_MAX || reach < this.pageCount) return lowest + pages < Math.min(reach, this.pageCount)
+    // A small request does not lie across the middle; nor does it have the last entry of the lower half.
+    const middle = (this.halfPoint + alignment - 1) & -alignment
+    return lowest + pages < this.halfPoint || middle + pages < this.pageCount
+  }
+
+  /** Gives `pages` entries from `entry` on back. */
+  readonly free = (entry: number, pages: number): void => {
+    this.bits.begin()
+    this.bits.clear(entry, pages)
+    this.pagesUsed -= pages
+  }
+
+  /** Is this entry allocated or reserved? */
+  readonly isUsed = (entry: number): boolean => {
+    return this.bits.isUsed(entry)
+  }
+}
+
+/** A bitmap over `pageCount` entries, all free but entry 0 where that is reserved; without a lock. */
+export const makeBitmap = (pageCount: number, isEntryZeroReserved: boolean): Bitmap =>
+  new Bitmap(pageCount, isEntryZeroReserved)
+
+/** The bitmap under the one lock of its table, which may be held across the table write. */
+export const makeBitmapAllocator = (window: IovaWindow, lockAcrossTableWrite: LockAcrossTableWrite): OneLockAllocator =>
+  makeOneLockAllocator(window, makeBitmap(window.pageCount, window.isFirstPageReserved), {
+    lockName: "TCE table lock",
+    lockAcrossTableWrite,
+    stepCosts: bitmapStepCosts(window.costs)
+  })

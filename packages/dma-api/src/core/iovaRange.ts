@@ -1,0 +1,31 @@
+/**
+ * A range of bus addresses that is allocated once and linked to memory piece by piece, for buffers whose pieces
+ * are known one after the other: one allocation, many table writes, one flush.
+ * [Linux 6.19 drivers/iommu/dma-iommu.c dma_iova_try_alloc, dma_iova_link, dma_iova_unlink, dma_iova_destroy]
+ */
+import { DMA_MAPPING_ERROR, type BusAddr } from "./types.ts"
+
+export class IovaRange {
+  busAddr: BusAddr = DMA_MAPPING_ERROR
+  /** 0 when there is no range (dma_use_iova). */
+  sizeBytes = 0
+  /** What is linked: where in the range, and how long; bytes. */
+  readonly linkOffsets: Array<number> = []
+  readonly linkSizes: Array<number> = []
+
+  /** A new range, with nothing linked. */
+  set(busAddr: BusAddr, sizeBytes: number): void {
+    this.busAddr = busAddr
+    this.sizeBytes = sizeBytes
+    this.linkOffsets.length = 0
+    this.linkSizes.length = 0
+  }
+
+  /** Bytes that are linked. */
+  get linkedBytes(): number {
+    return this.linkSizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0)
+  }
+}
+
+/** No range yet. */
+export const makeIovaRange = (): IovaRange => new IovaRange()

@@ -1,0 +1,150 @@
+/** The calls of a device about ranges of bus addresses (dma_iova_…): arguments, debug and counters. */
+import { assert } from "@vnic/sim/core"
+import { checkMap, type Device } from "./device.ts"
+import type { DeviceFront } from "./deviceFront.ts"
+import type { IovaRange } from "./iovaRange.ts"
+import { KIND_LINK, tagOf } from "./mappings.ts"
+import { EIO, ENOMEM, MAP_INVALID, MAP_OK, type Direction, type PhysAddr } from "./types.ts"
+
+export class RangeCalls {
+  declare private readonly front: DeviceFront
+  /** What the last link of each CPU came to, a MAP number. */
+  declare private readonly linkReasons: Int8Array
+  declare private readonly allocateStep: number
+  declare private readonly linkStep: number
+  declare private readonly unlinkStep: number
+  declare private readonly destroyStep: number
+
+  constructor(front: DeviceFront) {
+    const { host } = front
+    this.front = front
+    this.linkReasons = new Int8Array(host.count)
+    this.allocateStep = host.define("dma range: allocate", (cpu) => front.backend.ranges!.beginAllocate(cpu))
+    this.linkStep = host.define("dma range: link", (cpu) => {
+      this.linkReasons[cpu] = front.backend.ranges!.link(cpu)
+      return host.leave(cpu)
+    })
+    this.unlinkStep = host.define("dma range: unlink", (cpu) => front.backend.ranges!.beginUnlink(cpu))
+    this.destroyStep = host.define("dma range: destroy", (cpu) => front.backend.ranges!.beginDestroy(cpu))
+  }
+
+  readonly dmaIovaTryAlloc: Device["dmaIovaTryAlloc"] = (cpu, range, phys, sizeBytes) => {
+    const { calls, host, leaveStep } = this.front
+    if (!this.setAllocate(cpu, range, phys, sizeBytes)) return false
+    calls.thens[cpu] = leaveStep
+    host.runAlone(cpu, this.allocateStep)
+    return range.sizeBytes > 0
+  }
+
+  readonly beginDmaIovaTryAlloc: Device["beginDmaIovaTryAlloc"] = (cpu, range, phys, sizeBytes, then) => {
+    const { backend, calls } = this.front
+    if (!this.setAllocate(cpu, range, phys, sizeBytes)) return then
+    calls.thens[cpu] = then
+    return backend.ranges!.beginAllocate(cpu)
+  }
+
+  /** False when the backend has no ranges: the caller maps piece by piece then. */
+  private readonly setAllocate = (cpu: number, range: IovaRange, phys: PhysAddr, sizeBytes: number): boolean => {
+    const { backend, calls } = this.front
+    assert(range.sizeBytes === 0, "a range of bus addresses was allocated twice")
+    if (backend.ranges === undefined) return false
+    checkMap(sizeBytes, 0)
+    calls.ranges[cpu] = range
+    calls.phys[cpu] = phys
+    calls.sizes[cpu] = sizeBytes
+    return true
+  }
+
+  readonly dmaIovaLink: Device["dmaIovaLink"] = (cpu, range, phys, offsetBytes, sizeBytes, direction) => {
+    const { calls, debug, debugId, host } = this.front
+    checkMap(sizeBytes, direction)
+    if (offsetBytes < 0 || offsetBytes + sizeBytes > range.sizeBytes) return -EIO
+    const tag = tagOf(KIND_LINK, direction)
+    calls.ranges[cpu] = range
+    calls.phys[cpu] = phys
+    calls.bus[cpu] = range.busAddr + offsetBytes
+    calls.sizes[cpu] = sizeBytes
+    calls.tags[cpu] = tag
+    host.runAlone(cpu, this.linkStep)
+    const reason = this.linkReasons[cpu]!
+    if (reason !== MAP_OK) {
+      this.front.noteFailure(cpu, reason)
+      return reason === MAP_INVALID ? -EIO : -ENOMEM
+    }
+    range.linkOffsets.push(offsetBytes)
+    range.linkSizes.push(sizeBytes)
+    this.front.countMap(direction)
+    debug?.mapped(debugId, cpu, range.busAddr + offsetBytes, phys, sizeBytes, tag)
+    return 0
+  }
+
+  readonly dmaIovaSync: Device["dmaIovaSync"] = () => {
+    return 0
+  }
+
+  readonly dmaIovaUnlink: Device["dmaIovaUnlink"] = (cpu, range, offsetBytes, sizeBytes, direction) => {
+    const { calls, host, leaveStep } = this.front
+    this.tellUnlinked(cpu, range, offsetBytes, sizeBytes, direction)
+    calls.ranges[cpu] = range
+    calls.bus[cpu] = range.busAddr + offsetBytes
+    calls.sizes[cpu] = sizeBytes
+    calls.thens[cpu] = leaveStep
+    host.runAlone(cpu, this.unlinkStep)
+  }
+
+  readonly dmaIovaFree: Device["dmaIovaFree"] = (cpu, range) => {
+    assert(range.linkOffsets.length === 0, "a range of bus addresses was freed with memory linked to it")
+    this.destroyNow(cpu, range)
+  }
+
+  readonly dmaIovaDestroy: Device["dmaIovaDestroy"] = (cpu, range, mappedBytes, direction) => {
+    this.setDestroy(cpu, range, mappedBytes, direction)
+    this.destroyNow(cpu, range)
+  }
+
+  private readonly destroyNow = (cpu: number, range: IovaRange): void => {
+    const { calls, host, leaveStep } = this.front
+    assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
+    calls.ranges[cpu] = range
+    calls.thens[cpu] = leaveStep
+    host.runAlone(cpu, this.destroyStep)
+  }
+
+  readonly beginDmaIovaDestroy: Device["beginDmaIovaDestroy"] = (cpu, range, mappedBytes, direction, then) => {
+    const { backend, calls } = this.front
+    this.setDestroy(cpu, range, mappedBytes, direction)
+    calls.thens[cpu] = then
+    return backend.ranges!.beginDestroy(cpu)
+  }
+
+  private readonly setDestroy = (cpu: number, range: IovaRange, mappedBytes: number, direction: Direction): void => {
+    assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
+    this.tellUnlinked(cpu, range, 0, mappedBytes, direction)
+    const { linkOffsets, linkSizes } = range
+    for (let link = 0; link < linkOffsets.length; link++) {
+      if (linkOffsets[link]! + linkSizes[link]! > mappedBytes) assert(false, "a range was destroyed with links left")
+    }
+    this.front.calls.ranges[cpu] = range
+  }
+
+  /** Tells debug of every link that lies in these bytes, and counts them out. */
+  private readonly tellUnlinked = (
+    cpu: number,
+    range: IovaRange,
+    offsetBytes: number,
+    sizeBytes: number,
+    direction: Direction
+  ): void => {
+    const { debug, debugId } = this.front
+    const { busAddr, linkOffsets, linkSizes } = range
+    const end = offsetBytes + sizeBytes
+    for (let link = 0; link < linkOffsets.length; link++) {
+      const at = linkOffsets[link]!
+      const linkBytes = linkSizes[link]!
+      if (at + linkBytes <= offsetBytes || at >= end) continue
+      assert(at >= offsetBytes && at + linkBytes <= end, "an unlink that does not end where a link does")
+      this.front.countUnmap(direction)
+      debug?.unmapped(debugId, cpu, busAddr + at, linkBytes, tagOf(KIND_LINK, direction))
+    }
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * DMA pools.
+ *
+ * Goal: blocks are where they must be, never two in one place, and what is done wrong with them is found. Method:
+ * random histories against a list that is handed out from its end; each mistake once; everything on each backend
+ * that coherent memory is mapped by.
+ */
+import { describe, expect, it } from "@effect/vitest"
+import { fc, test } from "@fast-check/vitest"
+import { Dma, DmaHost, makeDmaPool } from "@vnic/dma-api"
+import * as Effect from "effect/Effect"
+import { POOL_NONE, POOL_POISON_ALLOCATED, type DmaPool, type DmaPoolOptions } from "@vnic/dma-api/core"
+import { findOverlap } from "@vnic/dma-api/testing"
+import { ACCOUNT_LOCK_WAIT, makeCpus, makeTimeline } from "@vnic/sim/core"
+import { memoryWorld } from "./support/memory.ts"
+import { MASK_32, PAGE_BYTES } from "./support/setup.ts"
+
+function poolOf(options: Partial<DmaPoolOptions> = {}, changes: Parameters<typeof memoryWorld>[1] = {}) {
+  const world = memoryWorld("iommu", changes)
+  const pool = world.dma.dmaPoolCreate(world.device, { name: "commands", sizeBytes: 64, ...options })
+  if (pool === undefined) throw new Error("no pool")
+  return { ...world, pool }
+}
+
+/** Allocates a block; both of its addresses. */
+const alloc = (pool: DmaPool) => ({ phys: pool.dmaPoolAlloc(0), busAddr: pool.busAddrs[0]! })
+
+describe("a pool", () => {
+  const refused: ReadonlyArray<Partial<DmaPoolOptions>> = [
+    { sizeBytes: 0 },
+    { sizeBytes: 2 ** 31 },
+    { alignBytes: 48 },
+    { sizeBytes: 100, boundaryBytes: 64 },
+    { sizeBytes: 100, boundaryBytes: 300 },
+    { sizeBytes: 5000, alignBytes: 4096, boundaryBytes: 4096 }
+  ]
+
+  it.each(refused)("cannot be had with %o", (options) => {
+    const { device, dma } = memoryWorld("iommu")
+    expect(dma.dmaPoolCreate(device, { name: "none", sizeBytes: 64, ...options })).toBeUndefined()
+  })
+
+  it("has blocks of 16 bytes at least, rounded to the alignment, in chunks of a page at least", () => {
+    expect(poolOf({ sizeBytes: 1 }).pool).toMatchObject({ blockBytes: 16, chunkBytes: PAGE_BYTES })
+    expect(poolOf({ sizeBytes: 40, alignBytes: 32 }).pool).toMatchObject({ blockBytes: 64, boundaryBytes: PAGE_BYTES })
+    expect(poolOf({ sizeBytes: 5000 }).pool).toMatchObject({ blockBytes: 5000, chunkBytes: 5000, boundaryBytes: 5000 })
+  })
+
+  const options = fc.record({
+    sizeBytes: fc.integer({ min: 1, max: 1500 }),
+    alignBytes: fc.constantFrom(1, 8, 64, 256),
+    boundaryBytes: fc.constantFrom(2048, 4096, 65_536)
+  })
+  const steps = fc.array(fc.option(fc.nat(100), { nil: undefined }), { maxLength: 60 })
+
+  test.prop([options, steps], { numRuns: 80 })(
+    "hands out what was freed last, aligned, across no boundary, and no block twice",
+    (given, history) => {
+      const { dma, pool, pages, table } = poolOf(given)
+      const live: Array<ReturnType<typeof alloc>> = []
+      const freed: Array<number> = []
+      for (const step of history) {
+        if (step === undefined || live.length === 0) {
+          const block = alloc(pool)
+          const expected = freed.pop()
+          if (expected !== undefined) expect(block.phys).toBe(expected)
+          expect(block.busAddr % given.alignBytes).toBe(0)
+          const last = block.busAddr + pool.blockBytes - 1
+          expect(Math.floor(block.busAddr / given.boundaryBytes)).toBe(Math.floor(last / given.boundaryBytes))
+          expect(table.translate(block.busAddr)).toBe(block.phys)
+          live.push(block)
+        } else {
+          const [block] = live.splice(step % live.length, 1)
+          pool.dmaPoolFree(0, block!.phys, block!.busAddr)
+          freed.push(block!.phys)
+        }
+        const ranges = live.map(({ busAddr }) => ({ busAddr, sizeBytes: pool.blockBytes }))
+        expect(findOverlap(ranges, 1)).toBeUndefined()
+        expect(pool.liveBlocks).toBe(live.length)
+      }
+      for (const { busAddr, phys } of live) pool.dmaPoolFree(0, phys, busAddr)
+      // Chunks stay until the end.
+      expect(pages.pagesUsed).toBe(pool.chunks.length)
+      pool.dmaPoolDestroy(0)
+      expect([dma.liveCount(), pages.pagesUsed, table.entries.size, dma.snapshot().findings]).toEqual([0, 0, 0, 0])
+    }
+  )
+
+  it("zeroes what is asked to be zero, and nothing else", () => {
+    const { bytes, pool } = poolOf()
+    const phys = pool.dmaPoolZalloc(0)
+    expect(bytes.subarray(phys, phys + 64).every((byte) => byte === 0)).toBe(true)
+    const other = pool.dmaPoolAlloc(0)
+    expect(bytes.subarray(other, other + 64).every((byte) => byte === POOL_POISON_ALLOCATED)).toBe(true)
+  })
+
+  it("without memory for a chunk has no block, and works on", () => {
+    const { pages, pool } = poolOf()
+    pages.failAt = 1
+    expect(pool.dmaPoolAlloc(0)).toBe(POOL_NONE)
+    expect(pool.dmaPoolAlloc(0)).not.toBe(POOL_NONE)
+    expect(pool.liveBlocks).toBe(1)
+  })
+
+  it("is one for all CPUs, who wait for its lock, and may grow it at once", () => {
+    const timeline = makeTimeline()
+    const cpus = makeCpus(timeline, {
+      cpuCount: 4,
+      threadsPerCore: 1,
+      speedShares: [1],
+      lockAcquirePs: 40_000,
+      lockHandOffPs: 10_000,
+      lockHandOffPerWaiterPs: 0
+    })
+    const { pages, pool } = poolOf({ sizeBytes: 2048 }, { host: cpus, costs: { constantPs: 5000 } })
+    const live: Array<number> = []
+    const left = new Int32Array(4).fill(20)
+    const next = cpus.define("next", (cpu) =>
+      left[cpu]! < 0 ? cpus.sleep(cpu) : pool.beginDmaPoolAlloc(cpu, allocated)
+    )
+    const freed = cpus.define("freed", (cpu) => {
+      live.splice(live.indexOf(pool.allocated[cpu]!), 1)
+      return next
+    })
+    const allocated = cpus.define("allocated", (cpu) => {
+      const phys = pool.allocated[cpu]!
+      expect(live).not.toContain(phys)
+      live.push(phys)
+      left[cpu]! -= 1
+      return left[cpu]! % 3 === 0 ? next : pool.beginDmaPoolFree(cpu, phys, pool.busAddrs[cpu]!, freed)
+    })
+    for (let cpu = 0; cpu < 4; cpu++) cpus.wake(cpu, next)
+    timeline.runUntil(Number.MAX_SAFE_INTEGER, 100_000)
+    expect(pool.liveBlocks).toBe(live.length)
+    expect(pool.findings).toEqual([])
+    expect(pages.pagesUsed).toBe(pool.chunks.length)
+    const accounts = cpus.ledger.length / 4
+    expect(cpus.ledger[accounts + ACCOUNT_LOCK_WAIT]).toBeGreaterThan(0)
+    // No block was lost: all chunks' blocks can be had without another chunk.
+    const chunks = pool.chunks.length
+    while (pool.liveBlocks < (chunks * PAGE_BYTES) / 2048) expect(live).not.toContain(pool.dmaPoolAlloc(0))
+    expect(pool.chunks).toHaveLength(chunks)
+  })
+})
+
+describe("a mistake with a pool", () => {
+  const kinds = (pool: DmaPool): ReadonlyArray<string> => pool.findings.map(({ kind }) => kind)
+
+  it("a write to a free block is found when it is handed out", () => {
+    const { bytes, dma, pool } = poolOf()
+    const { busAddr, phys } = alloc(pool)
+    pool.dmaPoolFree(0, phys, busAddr)
+    bytes[phys + 63] = 1
+    expect(pool.dmaPoolAlloc(0)).toBe(phys)
+    expect(dma.poolFindings()).toEqual([
+      { kind: "poolCorrupted", pool: "commands", device: "disk0", phys, busAddr, cpu: 0, atPs: 0 }
+    ])
+    expect(dma.snapshot().findings).toBe(1)
+  })
+
+  it("a block that is freed twice stays free once", () => {
+    const { pool } = poolOf()
+    const { busAddr, phys } = alloc(pool)
+    pool.dmaPoolFree(0, phys, busAddr)
+    pool.dmaPoolFree(0, phys, busAddr)
+    expect(kinds(pool)).toEqual(["poolDoubleFree"])
+    expect([alloc(pool).phys, pool.liveBlocks]).toEqual([phys, 1])
+    expect(alloc(pool).phys).not.toBe(phys)
+  })
+
+  it("an address that is no block's, or not this block's, frees nothing", () => {
+    const { pool } = poolOf()
+    const { busAddr, phys } = alloc(pool)
+    pool.dmaPoolFree(0, phys + 8, busAddr + 8)
+    pool.dmaPoolFree(0, phys, busAddr + 64)
+    pool.dmaPoolFree(0, phys + 0x4_0000, busAddr)
+    expect(kinds(pool)).toEqual(["poolBadAddress", "poolBadAddress", "poolBadAddress"])
+    expect(pool.liveBlocks).toBe(1)
+  })
+
+  it("a pool that is destroyed with live blocks keeps its memory for good: a leak of its device", () => {
+    const { device, dma, pages, pool } = poolOf()
+    const { busAddr, phys } = alloc(pool)
+    pool.dmaPoolDestroy(0)
+    expect(pool.findings).toMatchObject([{ kind: "poolBusy", phys, busAddr }])
+    expect([dma.liveCount(), pages.pagesUsed]).toEqual([1, 1])
+    device.release()
+    expect(dma.findings().map(({ kind }) => kind)).toEqual(["leak"])
+    expect(() => pool.dmaPoolAlloc(0)).toThrow("destroyed")
+    expect(() => pool.dmaPoolDestroy(0)).toThrow("destroyed twice")
+  })
+
+  it("without debug is a defect", () => {
+    const { pool } = poolOf({}, { debug: false })
+    const { busAddr, phys } = alloc(pool)
+    pool.dmaPoolFree(0, phys, busAddr)
+    expect(() => pool.dmaPoolFree(0, phys, busAddr)).toThrow("not a live one")
+  })
+})
+
+describe("as an Effect", () => {
+  const options = { name: "commands", sizeBytes: 64, boundaryBytes: 1024 }
+
+  it.effect("pool and blocks are resources: nothing is left of them", () =>
+    Effect.gen(function* () {
+      const dma = yield* Dma
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const device = yield* dma.attach({ name: "disk0", dmaMask: MASK_32 })
+          const pool = yield* makeDmaPool(device, options)
+          const { bytes } = yield* DmaHost
+          const block = yield* Effect.scoped(pool.alloc)
+          const again = yield* pool.alloc
+          expect(again).toEqual(block)
+          expect(bytes.subarray(again.phys, again.phys + 64).every((byte) => byte === 0)).toBe(true)
+          expect(pool.core.liveBlocks).toBe(1)
+        })
+      )
+      expect(dma.core.liveCount()).toBe(0)
+      expect([yield* dma.findings, dma.core.poolFindings()]).toEqual([[], []])
+    }).pipe(Effect.provide(Dma.layerTest))
+  )
+
+  it.effect("what cannot be is an error that says why", () =>
+    Effect.gen(function* () {
+      const device = yield* (yield* Dma).attach({ name: "disk0", dmaMask: MASK_32 })
+      const error = yield* Effect.flip(makeDmaPool(device, { ...options, boundaryBytes: 32 }))
+      expect(error._tag).toBe("DmaPoolError")
+      expect(error.message).toContain("boundary 32")
+      const { pages } = yield* DmaHost
+      const pool = yield* makeDmaPool(device, options)
+      while (pages.allocate(0) >= 0);
+      const short = yield* Effect.flip(pool.alloc)
+      expect(short).toMatchObject({ _tag: "DmaMappingError", reason: "OutOfMemory", mapSite: "pool commands" })
+    }).pipe(Effect.scoped, Effect.provide(Dma.layerTest))
+  )
+})

@@ -1,0 +1,143 @@
+/**
+ * Goal: a range is allocated once, linked piece by piece, flushed once and given back, and nothing is left however
+ * it ends.
+ */
+import { fc, test } from "@fast-check/vitest"
+import { describe, expect, it } from "vitest"
+import {
+  ALLOCATOR_NAMES,
+  EIO,
+  ENOMEM,
+  FLUSHES,
+  FROM_DEVICE,
+  makeDmaApi,
+  makeIovaRange,
+  makePlainHost,
+  TO_DEVICE,
+  type FlushName
+} from "@vnic/dma-api/core"
+import { CachingTable } from "@vnic/dma-api/testing"
+import { makePageAllocator } from "@vnic/sim/core"
+import { leftovers, MASK_32, MEMORY_BYTES, NOTHING_LEFT, PAGE_BYTES, setUp } from "./support/setup.ts"
+
+function makeCached(flush: FlushName) {
+  const host = makePlainHost()
+  const table = new CachingTable({ host })
+  const pages = makePageAllocator(MEMORY_BYTES, PAGE_BYTES)
+  const bytes = new Uint8Array(MEMORY_BYTES)
+  const dma = makeDmaApi({ backend: "iommu", flush, allocator: "rbtree", host, pages, bytes, table })
+  return { device: dma.attach("nvme0", MASK_32), dma, host, table }
+}
+
+describe("a range of bus addresses", () => {
+  it("takes links one behind the other, the first and the last within their pages", () => {
+    const setup = setUp("iommu")
+    const device = setup.dma.attach("nvme0", MASK_32)
+    const range = makeIovaRange()
+    expect(device.dmaIovaTryAlloc(0, range, 0x1_0a00, 0x600 + 0x2000 + 0x300)).toBe(true)
+    expect(range.busAddr % PAGE_BYTES).toBe(0xa00)
+    expect(setup.table.calls).toEqual([])
+    expect(device.dmaIovaLink(0, range, 0x1_0a00, 0, 0x600, FROM_DEVICE)).toBe(0)
+    expect(device.dmaIovaLink(0, range, 0x5_0000, 0x600, 0x2000, FROM_DEVICE)).toBe(0)
+    expect(device.dmaIovaLink(0, range, 0x3_0000, 0x2600, 0x300, FROM_DEVICE)).toBe(0)
+    expect(device.dmaIovaSync(0, range, 0, range.sizeBytes)).toBe(0)
+    const at = (offset: number) => setup.table.translate(range.busAddr + offset)
+    expect([at(0), at(0x5ff), at(0x600), at(0x25ff), at(0x2600), at(0x28ff)]).toEqual([
+      0x1_0a00, 0x1_0fff, 0x5_0000, 0x5_1fff, 0x3_0000, 0x3_02ff
+    ])
+    expect(setup.dma.liveMappings().map(({ kind }) => kind)).toEqual(["link", "link", "link"])
+    device.accessed(range.busAddr + 0x600, 0x2000, FROM_DEVICE, 0)
+    device.dmaIovaDestroy(0, range, 0x2900, FROM_DEVICE)
+    expect(range.sizeBytes).toBe(0)
+    expect(setup.table.calls.at(-1)).toMatchObject({ name: "remove", pageCount: 4 })
+    expect(leftovers(setup)).toEqual(NOTHING_LEFT)
+  })
+
+  it("refuses links that no table could hold, and outside of the range", () => {
+    const setup = setUp("iommu")
+    const device = setup.dma.attach("nvme0", MASK_32)
+    const range = makeIovaRange()
+    device.dmaIovaTryAlloc(0, range, 0x1_0000, 0x3000)
+    expect(device.dmaIovaLink(0, range, 0x1_0800, 0, 0x800, TO_DEVICE)).toBe(-EIO)
+    expect(device.dmaIovaLink(0, range, 0x1_0800, 0x800, 0x800, TO_DEVICE)).toBe(-EIO)
+    expect(device.dmaIovaLink(0, range, 0x1_0000, 0x2000, 0x2000, TO_DEVICE)).toBe(-EIO)
+    setup.table.refuseAt = 1
+    expect(device.dmaIovaLink(0, range, 0x1_0000, 0, 0x1000, TO_DEVICE)).toBe(-ENOMEM)
+    expect(range.linkedBytes).toBe(0)
+    device.dmaIovaFree(0, range)
+    expect(leftovers(setup)).toEqual(NOTHING_LEFT)
+  })
+
+  it("is not to be had without an IOMMU, for addresses that are not allocated, or where nothing is free", () => {
+    const range = makeIovaRange()
+    const tryAlloc = (setup: ReturnType<typeof setUp>) =>
+      setup.dma.attach("nvme0", MASK_32).dmaIovaTryAlloc(0, range, 0x1000, 0x10_0000)
+    expect(tryAlloc(setUp("direct"))).toBe(false)
+    expect(tryAlloc(setUp("iommu", { allocator: "identity" }))).toBe(false)
+    expect(tryAlloc(setUp("iommu", {}, { pageCount: 64 }))).toBe(false)
+    expect(tryAlloc(setUp("iommu"))).toBe(true)
+  })
+
+  it("misuse breaks loudly", () => {
+    const { dma } = setUp("iommu")
+    const device = dma.attach("nvme0", MASK_32)
+    const range = makeIovaRange()
+    expect(() => device.dmaIovaFree(0, range)).toThrow("not allocated")
+    device.dmaIovaTryAlloc(0, range, 0, 0x2000)
+    expect(() => device.dmaIovaTryAlloc(0, range, 0, 0x2000)).toThrow("allocated twice")
+    device.dmaIovaLink(0, range, 0x1000, 0, 0x2000, TO_DEVICE)
+    expect(() => device.dmaIovaFree(0, range)).toThrow("memory linked")
+    expect(() => device.dmaIovaUnlink(0, range, 0, 0x1000, TO_DEVICE)).toThrow("where a link does")
+    expect(() => device.dmaIovaDestroy(0, range, 0, TO_DEVICE)).toThrow("links left")
+  })
+
+  it.each(FLUSHES)(
+    "%s: an unlink is flushed when it returns; a destroy is one flush, when the policy says",
+    (flush) => {
+      const { device, dma, host, table } = makeCached(flush)
+      const range = makeIovaRange()
+      device.dmaIovaTryAlloc(0, range, 0, 0x8000)
+      for (let link = 0; link < 8; link++) device.dmaIovaLink(0, range, 0x2000 * link, 0x1000 * link, 0x1000, TO_DEVICE)
+      expect(table.translate(range.busAddr + 0x2000)).toBe(0x4000)
+      device.dmaIovaUnlink(0, range, 0x2000, 0x3000, TO_DEVICE)
+      expect(table.flushes).toMatchObject([{ iovaPage: range.busAddr / PAGE_BYTES + 2, pageCount: 3 }])
+      expect(table.translate(range.busAddr + 0x2000)).toBeUndefined()
+      expect(table.translate(range.busAddr + 0x5000)).toBe(0xa000)
+      expect(range.linkedBytes).toBe(0x5000)
+      const removes = table.calls.length
+      device.dmaIovaDestroy(0, range, 0x8000, TO_DEVICE)
+      expect(table.calls.slice(removes)).toMatchObject([{ pageCount: 2 }, { pageCount: 3 }])
+      expect(table.flushes).toHaveLength(flush === "strict" ? 2 : 1)
+      host.idleUntil(20_000_000_000)
+      expect(table.flushes).toHaveLength(2)
+      expect(dma.snapshot()).toMatchObject({ live: 0, iovaPagesUsed: 0, findings: 0, flush: { staleBytes: 0 } })
+    }
+  )
+
+  test.prop([
+    fc.constantFrom(...ALLOCATOR_NAMES.filter((name) => name !== "identity")),
+    fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 20 }),
+    fc.nat({ max: 20 })
+  ])("both forms: whatever was linked when it ends, nothing is left", (allocator, sizes, linkCount) => {
+    const host = makePlainHost()
+    const setup = setUp("iommu", { allocator, host })
+    const device = setup.dma.attach("nvme0", MASK_32)
+    const range = makeIovaRange()
+    const pages = sizes.reduce((sum, size) => sum + size, 0)
+    const destroyed = host.define("destroyed", (cpu) => host.leave(cpu))
+    const allocated = host.define("allocated", (cpu) => {
+      let offset = 0
+      for (const size of sizes.slice(0, linkCount)) {
+        expect(device.dmaIovaLink(cpu, range, offset * 2, offset, size * PAGE_BYTES, TO_DEVICE)).toBe(0)
+        expect(setup.table.translate(range.busAddr + offset)).toBe(offset * 2)
+        offset += size * PAGE_BYTES
+      }
+      return device.beginDmaIovaDestroy(cpu, range, offset, TO_DEVICE, destroyed)
+    })
+    host.runAlone(
+      0,
+      host.define("start", (cpu) => device.beginDmaIovaTryAlloc(cpu, range, 0, pages * PAGE_BYTES, allocated))
+    )
+    expect(leftovers(setup)).toEqual(NOTHING_LEFT)
+  })
+})

@@ -1,0 +1,86 @@
+/** The window backend: memory is mapped once, whole, and maps are additions. */
+import { describe, expect, it } from "vitest"
+import {
+  FROM_DEVICE,
+  makePlainHost,
+  MAP_MASK_TOO_NARROW,
+  MAP_TABLE_REFUSED,
+  TO_DEVICE,
+  type Table
+} from "@vnic/dma-api/core"
+import { FlatTable } from "@vnic/dma-api/testing"
+import { ACCOUNT_DMA_API } from "@vnic/sim/core"
+import { memoryWorld, WINDOW_START } from "./support/memory.ts"
+import { MASK_32, MEMORY_BYTES, PAGE_BYTES } from "./support/setup.ts"
+
+describe("the window backend", () => {
+  it("maps all of memory when the first device is attached, and never writes an entry again", () => {
+    const host = makePlainHost()
+    const { device, dma, table } = memoryWorld("window", { host, costs: { directMapPairPs: 30_001 } })
+    const entries = MEMORY_BYTES / PAGE_BYTES
+    expect(table.calls).toMatchObject([{ name: "insert", iovaPage: 0, pageCount: entries, phys: 0, direction: 0 }])
+    dma.attach("disk1", MASK_32)
+    expect(device.mapSingle(0, 0, 64, TO_DEVICE)).toBe(WINDOW_START)
+    const busAddr = device.mapSingle(0, MEMORY_BYTES - 64, 64, FROM_DEVICE)
+    expect(busAddr).toBe(WINDOW_START + MEMORY_BYTES - 64)
+    expect(device.mappingError(busAddr)).toBe(false)
+    device.unmapSingle(0, busAddr, 64, FROM_DEVICE)
+    expect(table.calls).toHaveLength(1)
+    expect(host.ledger[ACCOUNT_DMA_API]).toBe(30_001 + 15_001)
+    expect(dma.snapshot()).toMatchObject({ maps: 0, unmaps: 0, live: 1, findings: 0 })
+  })
+
+  it("needs a mask that reaches the window's end", () => {
+    const { device, dma } = memoryWorld("window")
+    expect(device.dmaGetRequiredMask()).toBe(2 * WINDOW_START - 1)
+    const narrow = dma.attach("old0", WINDOW_START + 0xffff)
+    expect(narrow.mapSingle(0, 0xff00, 256, TO_DEVICE)).toBe(WINDOW_START + 0xff00)
+    expect(narrow.mapSingle(0, 0xff00, 257, TO_DEVICE)).toBe(-1)
+    expect(narrow.failure[0]).toBe(MAP_MASK_TOO_NARROW)
+    expect(narrow.allocCoherent(0, 100)?.busAddr).toBe(WINDOW_START)
+  })
+
+  it("leaves out the memory that the table itself lies in; a map there fails", () => {
+    const { table, changed } = withOwnMemory({ phys: 37 * PAGE_BYTES + 64, sizeBytes: PAGE_BYTES })
+    const { device } = memoryWorld("window", { table: changed })
+    expect(table.calls).toMatchObject([
+      { iovaPage: 0, pageCount: 37, phys: 0 },
+      { iovaPage: 39, pageCount: MEMORY_BYTES / PAGE_BYTES - 39, phys: 39 * PAGE_BYTES }
+    ])
+    const fails = (phys: number, sizeBytes: number): boolean => device.mapSingle(0, phys, sizeBytes, TO_DEVICE) < 0
+    expect([36, 37, 38, 39].map((page) => fails(page * PAGE_BYTES, PAGE_BYTES))).toEqual([false, true, true, false])
+    expect(device.counters.failures[MAP_TABLE_REFUSED]).toBe(2)
+    expect([fails(37 * PAGE_BYTES - 1, 1), fails(37 * PAGE_BYTES - 1, 2)]).toEqual([false, true])
+  })
+
+  it.each([1, 2])("of a table that refuses its insert %i fails every map, and nothing is left", (refuseAt) => {
+    const { table, changed } = withOwnMemory({ phys: PAGE_BYTES, sizeBytes: PAGE_BYTES })
+    table.refuseAt = refuseAt
+    const { device } = memoryWorld("window", { table: changed })
+    expect(device.mapSingle(0, 0, 64, TO_DEVICE)).toBe(-1)
+    expect(device.failure[0]).toBe(MAP_TABLE_REFUSED)
+    expect(table.entries.size).toBe(0)
+  })
+
+  it("of a table that is too short fails every map too", () => {
+    const table = new FlatTable({ pageCount: MEMORY_BYTES / PAGE_BYTES - 1 })
+    const { device, dma, pages } = memoryWorld("window", { table })
+    expect(device.allocCoherent(0, 64)).toBeUndefined()
+    expect(device.failure[0]).toBe(MAP_MASK_TOO_NARROW)
+    expect([pages.pagesUsed, dma.liveCount(), table.calls]).toEqual([0, 0, []])
+  })
+})
+
+/** A table that lies in memory itself. */
+function withOwnMemory(ownMemory: { readonly phys: number; readonly sizeBytes: number }) {
+  const table = new FlatTable()
+  const changed: Table = {
+    pageShift: table.pageShift,
+    windowStart: table.windowStart,
+    pageCount: table.pageCount,
+    ownMemory,
+    insert: (...args) => table.insert(...args),
+    remove: (...args) => table.remove(...args)
+  }
+  return { table, changed }
+}
