@@ -11,6 +11,7 @@ export default defineConfig({
       ...packages.map((name) => ({
         test: { name: `@vnic/${name}`, root: `packages/${name}`, include: ["test/**/*.test.ts"], testTimeout }
       })),
+      { test: { name: "examples", root: "examples", include: ["*/*.test.ts"], testTimeout } },
       { test: { name: "workspace", include: ["test/**/*.test.ts"], testTimeout } }
     ]
   }

@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import { cliPage } from "./docs/cli.ts"
+import { dmaDebugPage } from "./docs/dmaDebug.ts"
 import { modelDeviationsPage } from "./docs/modelDeviations.ts"
 import { profilesPage } from "./docs/profiles.ts"
 import { registersPage } from "./docs/registers.ts"
@@ -13,7 +14,7 @@ import { ROOT } from "./lib/sources.ts"
 const FOLDER = "docs/reference/"
 const isCheck = process.argv.includes("--check")
 
-const pages = [registersPage(), scenarioPage(), profilesPage(), modelDeviationsPage(), await cliPage()]
+const pages = [registersPage(), scenarioPage(), profilesPage(), dmaDebugPage(), modelDeviationsPage(), await cliPage()]
 const written = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "")
 const stale = pages.filter(({ name, text }) => written(ROOT + FOLDER + name) !== text)
 

@@ -59,8 +59,8 @@ const headline = async (): Promise<string> => {
       gbps(mean(goodputs)),
       `${gbps(Math.min(...goodputs))} to ${gbps(Math.max(...goodputs))}`,
       percent(mean(results.map(({ cpu }) => cpu.utilization))),
-      mean(results.map(({ dma }) => dma.rx.mapsPerFrame)).toFixed(4),
-      mean(results.map(({ dma }) => dma.hypercallsPerFrame)).toFixed(3),
+      mean(results.map(({ dma }) => dma.rx.mapsPerFrame ?? NaN)).toFixed(4),
+      mean(results.map(({ dma }) => dma.hypercallsPerFrame ?? NaN)).toFixed(3),
       [...new Set(results.map(({ limit }) => limit.resource))].join(", ")
     ])
   }

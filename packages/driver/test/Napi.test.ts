@@ -1,6 +1,6 @@
 /** The poll loop: budget, completion, several queues on one CPU, and what the stack sends outside of polls. */
 import { describe, expect, it } from "vitest"
-import { EIMC, RXD_WB_IPE_BIT, RXD_WB_L4E_BIT } from "@vnic/nic-device/registers"
+import { EIMC, RXD_WB_IPE_BIT, RXD_WB_L4E_BIT, RXD_WB_RXE_BIT } from "@vnic/nic-device/registers"
 import { frameOf, makeDriverWorld, NOTHING_LEFT, type TestWorld } from "@vnic/driver/testing"
 
 /** So many frames at once: all are in memory before the first interrupt. */
@@ -133,6 +133,56 @@ describe("a frame", () => {
       world.settle()
     }
     expect(world.stack.received.map(({ bytes }) => bytes.length)).toEqual(Array(20).fill(0))
+    driver.shutdown()
+    expect(world.leftovers()).toEqual(NOTHING_LEFT)
+  })
+})
+
+describe.each(["map-per-packet", "page-chunk", "direct"] as const)("with %s a frame", (strategy) => {
+  const start = () => {
+    const world = makeDriverWorld({ strategy, rxDescriptors: 32, backend: strategy === "direct" ? "direct" : "iommu" })
+    return { world, driver: world.start() }
+  }
+
+  it("with an error is dropped and counted", () => {
+    const { driver, world } = start()
+    world.device.deliver(0, frameOf(200, 1), { statusBits: RXD_WB_RXE_BIT })
+    world.device.deliver(0, frameOf(200, 2))
+    world.settle()
+    expect(world.stack.received.map(({ bytes }) => bytes)).toEqual([frameOf(200, 2)])
+    expect(driver.statistics()).toMatchObject({ framesReceived: 1, framesDroppedError: 1, framesDroppedSplit: 0 })
+  })
+
+  it("of several descriptors is dropped and counted once, all of them", () => {
+    const { driver, world } = start()
+    world.device.deliver(0, frameOf(1536, 1), { isContinued: true })
+    world.settle()
+    world.device.deliver(0, frameOf(1536, 2), { isContinued: true, statusBits: RXD_WB_RXE_BIT })
+    world.device.deliver(0, frameOf(60, 3))
+    world.device.deliver(0, frameOf(60, 4))
+    world.settle()
+    expect(world.stack.received.map(({ bytes }) => bytes)).toEqual([frameOf(60, 4)])
+    expect(driver.statistics()).toMatchObject({ framesReceived: 1, framesDroppedError: 0, framesDroppedSplit: 1 })
+  })
+
+  it("that is dropped costs no buffer, and leaves every buffer at its place", () => {
+    const { driver, world } = start()
+    const sound: Array<Uint8Array> = []
+    // More than any block has chunks, so that blocks begin and end with dropped frames among theirs.
+    for (let number = 0; number < 300; number++) {
+      const kind = (number * 7) % 5
+      const frame = frameOf(60 + number, number)
+      if (kind > 1) sound.push(frame)
+      const options = kind === 0 ? { statusBits: RXD_WB_RXE_BIT } : { isContinued: kind === 1 }
+      world.device.deliver(0, frame, options)
+      // The rest of a frame that went on.
+      if (kind === 1) world.device.deliver(0, frameOf(60))
+      if (number % 3 === 0) world.settle()
+    }
+    world.settle()
+    expect(world.stack.received.map(({ bytes }) => bytes)).toEqual(sound)
+    expect(driver.statistics()).toMatchObject({ framesDroppedError: 60, framesDroppedSplit: 60 })
+    expect(world.device.posted(0)).toHaveLength(31)
     driver.shutdown()
     expect(world.leftovers()).toEqual(NOTHING_LEFT)
   })

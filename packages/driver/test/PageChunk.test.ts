@@ -57,6 +57,21 @@ describe("page-chunk", () => {
     expect(inserts.every((call) => call.pageCount === BLOCK_ENTRIES)).toBe(true)
   })
 
+  it("knows which parts of its blocks are for frames to come, and which are given back", () => {
+    const { driver, world } = up()
+    const { maps, unmaps } = world.dmaDevice.counters
+    const perFrame = 1 / 128 + 1 / 64
+    const posted = 7
+    for (let frames = 0; frames < 300; frames += 1) {
+      const { rxMapsAhead, rxUnmapsBehind } = driver.statistics()
+      expect(maps[FROM_DEVICE]! - rxMapsAhead).toBeCloseTo((frames + posted) * perFrame, 9)
+      expect(unmaps[FROM_DEVICE]! + rxUnmapsBehind).toBeCloseTo(frames * perFrame, 9)
+      deliver(world, 1)
+    }
+    driver.shutdown()
+    expect(driver.statistics()).toMatchObject({ rxMapsAhead: 0, rxUnmapsBehind: 0 })
+  })
+
   it("maps 0.094 times a frame on 4 KiB pages, whose blocks are 16 KiB", () => {
     const { world } = up({ systemPageBytes: 4096 })
     const { maps } = world.dmaDevice.counters

@@ -2,7 +2,7 @@
  * Simulated frames delivered per wall second, each configuration in a process of its own. The whole path
  * runs: bytes copied, addresses translated, allocator and hypercalls executed, accounts kept. Of each frame
  * length, headers, sequence and one rotating 64-byte line of payload are checked; the row `all bytes` checks
- * everything, as `run` and the tests do.
+ * everything, as `run` and the tests do. Then nanoseconds of an IOVA allocator's operations (packages/dma-api/bench).
  *
  *     pnpm bench [--tiny] [--repeats N] [--only TEXT] [--json FILE]
  *
@@ -13,6 +13,11 @@ import { spawnSync } from "node:child_process"
 import { writeFileSync, renameSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { configurations, type Sample } from "./configurations.ts"
+
+/** Of an allocator's operation. */
+interface OperationSample {
+  readonly nsPerOperation: number
+}
 
 interface Arguments {
   readonly isTiny: boolean
@@ -35,36 +40,57 @@ function readArguments(words: ReadonlyArray<string>): Arguments {
   }
 }
 
-function measure(name: string, isTiny: boolean): Sample {
-  const worker = fileURLToPath(new URL("one.ts", import.meta.url))
-  const run = spawnSync(process.execPath, [worker, name, isTiny ? "tiny" : "full"], {
+const scenarioWorker = fileURLToPath(new URL("one.ts", import.meta.url))
+const allocatorWorker = fileURLToPath(new URL("../../dma-api/bench/one.ts", import.meta.url))
+
+/** What a process of its own prints. */
+function runWorker(worker: string, words: ReadonlyArray<string>): unknown {
+  const run = spawnSync(process.execPath, [worker, ...words], {
     encoding: "utf8",
     stdio: ["ignore", "pipe", "inherit"]
   })
-  if (run.status !== 0) throw new Error(`the benchmark of ${name} failed`)
-  return JSON.parse(run.stdout) as Sample
+  if (run.status !== 0) throw new Error(`the benchmark of ${words[0] ?? worker} failed`)
+  return JSON.parse(run.stdout)
 }
 
 const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0
 const millions = (value: number): string => (value / 1e6).toFixed(3).padStart(8)
+const nanoseconds = (value: number): string => value.toFixed(1).padStart(8)
 
 const { isTiny, json, only, repeats } = readArguments(process.argv.slice(2))
-const chosen = configurations.map(({ name }) => name).filter((name) => name.includes(only))
-const samples = new Map<string, Array<Sample>>(chosen.map((name) => [name, []]))
-for (let repeat = 0; repeat < repeats; repeat++) {
-  for (const name of chosen) samples.get(name)!.push(measure(name, isTiny))
+
+/** Measures what is chosen of the rows of a worker, in rounds. */
+function measureAll<A>(worker: string, names: ReadonlyArray<string>): ReadonlyMap<string, ReadonlyArray<A>> {
+  const samples = new Map<string, Array<A>>(names.filter((name) => name.includes(only)).map((name) => [name, []]))
+  for (let repeat = 0; repeat < repeats; repeat++) {
+    for (const [name, own] of samples) own.push(runWorker(worker, [name, isTiny ? "tiny" : "full"]) as A)
+  }
+  return samples
 }
 
-console.log("million frames delivered     median    best   per CPU s")
-const rows = chosen.map((name) => {
-  const rates = samples.get(name)!.map((sample) => sample.frames / sample.wallSeconds)
-  const perCpu = samples.get(name)!.map((sample) => sample.frames / sample.cpuSeconds)
+const frameSamples = measureAll<Sample>(
+  scenarioWorker,
+  configurations.map(({ name }) => name)
+)
+if (frameSamples.size > 0) console.log("million frames delivered     median    best   per CPU s")
+const frameRows = [...frameSamples].map(([name, samples]) => {
+  const rates = samples.map((sample) => sample.frames / sample.wallSeconds)
+  const perCpu = samples.map((sample) => sample.frames / sample.cpuSeconds)
   console.log(
     `${name.padEnd(26)} ${millions(median(rates))}${millions(Math.max(...rates))}${millions(Math.max(...perCpu))}`
   )
   return { name, framesPerSecond: Math.round(median(rates)) }
 })
+
+const operationSamples = measureAll<OperationSample>(allocatorWorker, runWorker(allocatorWorker, []) as Array<string>)
+if (operationSamples.size > 0) console.log("nanoseconds an operation                median    best")
+const operationRows = [...operationSamples].map(([name, samples]) => {
+  const costs = samples.map(({ nsPerOperation }) => nsPerOperation)
+  console.log(`${name.padEnd(38)}${nanoseconds(median(costs))}${nanoseconds(Math.min(...costs))}`)
+  return { name, nsPerOperation: Number(median(costs).toFixed(1)) }
+})
+
 if (json !== undefined) {
-  writeFileSync(`${json}.partial`, `${JSON.stringify(rows, null, 2)}\n`)
+  writeFileSync(`${json}.partial`, `${JSON.stringify([...frameRows, ...operationRows], null, 2)}\n`)
   renameSync(`${json}.partial`, json)
 }

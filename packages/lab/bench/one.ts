@@ -2,9 +2,12 @@
 import { readFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import { runScenario } from "../src/Run.ts"
+import { inlineMore } from "../src/node/engine.ts"
 import { parseScenario, resolveRuns } from "../src/Scenario.ts"
 import { configurations } from "./configurations.ts"
 
+// As workers do.
+inlineMore()
 const [, , name, size] = process.argv
 const configuration = configurations.find((one) => one.name === name)
 if (configuration === undefined) throw new Error(`no such configuration: ${name}`)

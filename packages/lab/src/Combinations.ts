@@ -1,5 +1,12 @@
 /** Settings that are good one by one and impossible together. */
-import { formatQuantity, profileSummaries, rateQuantity, sizeQuantity } from "@vnic/sim"
+import { bounceBufferBytes, SLOT_BYTES } from "@vnic/dma-api"
+import { footprintOf, type Footprint } from "@vnic/driver"
+import { DEFAULT_PAGE_SHIFT, tceTableBytes } from "@vnic/iommu"
+import { ETHERNET_HEADER_SIZE_BYTES, FRAME_CHECK_SIZE_BYTES } from "@vnic/net-stack"
+import { FRAME_MAX_BYTES } from "@vnic/nic-device"
+import { findProfile, formatQuantity, profileSummaries, rateQuantity, sizeQuantity } from "@vnic/sim"
+import { IMIX_FRAME_BYTES } from "@vnic/traffic"
+import { segmentBytesOf } from "./Frames.ts"
 import type { FieldProblem } from "./Problems.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
 
@@ -8,17 +15,13 @@ export interface Conflict extends FieldProblem {
   readonly involves: ReadonlyArray<string>
 }
 
-const IOMMU_PAGE_BYTES = 4096
-const TABLE_ENTRY_BYTES = 8
-const BLOCK_BYTES = 64 * 1024
-const DESCRIPTOR_BYTES = 16
-/** The two buffers of a frame: its beginning and its rest. */
-const BUFFER_SIZES_BYTES = [512, 1024] as const
-const ETHERNET_BYTES = 14 + 4
-const HEADERS_BYTES = 20 + 20
-const TIMESTAMP_OPTION_BYTES = 12
-/** The device takes no frame above 1518 bytes with check sequence while HLREG0.JUMBOEN is 0. See HLREG0 and MAXFRS. */
-const MTU_BYTES_MAX = 1518 - ETHERNET_BYTES
+/** Windows are given in steps of this. */
+const WINDOW_STEP_BYTES = 64 * 1024
+const TABLE_PAGE_BYTES = 2 ** DEFAULT_PAGE_SHIFT
+/** What a frame has around an IP datagram. */
+const FRAMING_BYTES = ETHERNET_HEADER_SIZE_BYTES + FRAME_CHECK_SIZE_BYTES
+/** The device takes no longer frames while HLREG0.JUMBOEN is 0. */
+const MTU_BYTES_MAX = FRAME_MAX_BYTES - FRAMING_BYTES
 
 const size = (bytes: number): string => formatQuantity(sizeQuantity, bytes)
 
@@ -31,33 +34,43 @@ const conflict = (path: string, message: string, ...others: ReadonlyArray<string
 
 const roundUp = (bytes: number, step: number): number => Math.ceil(bytes / step) * step
 
-/** Least memory of the receive buffers that all rings post: whole blocks for each size of buffer. */
-const bufferMemoryBytes = ({ nic }: ResolvedScenario): number =>
-  nic.queues *
-  BUFFER_SIZES_BYTES.reduce((sum, bytes) => sum + roundUp((nic.rx.descriptors - 1) * bytes, BLOCK_BYTES), 0)
+const systemPageBytesOf = (profile: string): number => findProfile(profile)!.constants.systemPageBytes.value
 
-/** Least bus address space of those buffers: whole blocks, or a page for each buffer that is mapped by itself. */
-const bufferWindowBytes = (scenario: ResolvedScenario): number =>
-  scenario.driver.strategy === "page-chunk"
-    ? bufferMemoryBytes(scenario)
-    : scenario.nic.queues * (scenario.nic.rx.descriptors - 1) * BUFFER_SIZES_BYTES.length * IOMMU_PAGE_BYTES
+/** What the driver takes at least, where bus addresses are handed out by pages of this size. */
+const footprint = ({ driver, nic, profile }: ResolvedScenario, busPageBytes = TABLE_PAGE_BYTES): Footprint =>
+  footprintOf(
+    {
+      strategy: driver.strategy,
+      queues: nic.queues,
+      rxDescriptors: nic.rx.descriptors,
+      txDescriptors: nic.tx.descriptors
+    },
+    systemPageBytesOf(profile),
+    busPageBytes
+  )
 
-/** Address space or memory of the descriptor rings, in whole pages. */
-const ringBytes = ({ nic }: ResolvedScenario): number =>
-  nic.queues *
-  (roundUp(nic.rx.descriptors * DESCRIPTOR_BYTES, IOMMU_PAGE_BYTES) +
-    roundUp(nic.tx.descriptors * DESCRIPTOR_BYTES, IOMMU_PAGE_BYTES))
-
-const translationConflicts = ({ dma, driver, iommu }: ResolvedScenario): ReadonlyArray<Conflict> => {
-  if (dma.backend === "iommu" && iommu.kind === "none") {
-    const message = "iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
-    return [conflict("dma.backend", message, "iommu.kind")]
+const translationConflicts = ({ dma, driver, iommu, profile }: ResolvedScenario): ReadonlyArray<Conflict> => {
+  const ofPlatform = profileSummaries.find(({ name }) => name === profile)?.iommu ?? "tce"
+  if (iommu.kind !== "none" && iommu.kind !== ofPlatform) {
+    const message = `${iommu.kind} is not what ${profile} has; set iommu.kind: ${ofPlatform}, or another profile`
+    return [conflict("iommu.kind", message, "profile")]
   }
-  if (dma.backend === "direct" && iommu.kind !== "none") {
+  const isTranslated = dma.backend === "iommu" || dma.backend === "window"
+  if (isTranslated && iommu.kind === "none") {
+    const remedy = `set dma.backend: direct, or iommu.kind: ${ofPlatform}`
+    return [conflict("dma.backend", `${dma.backend} needs an IOMMU, and iommu.kind is none; ${remedy}`, "iommu.kind")]
+  }
+  if (!isTranslated && iommu.kind !== "none") {
     const message =
-      `direct hands physical addresses to a device behind an IOMMU (iommu.kind is ${iommu.kind}); ` +
+      `${dma.backend} hands physical addresses to a device behind an IOMMU (iommu.kind is ${iommu.kind}); ` +
       `set dma.backend: iommu, or iommu.kind: none`
     return [conflict("dma.backend", message, "iommu.kind")]
+  }
+  if (dma.backend === "iommu" && iommu.kind === "tce" && dma.flush !== "strict") {
+    const message =
+      `${dma.flush} waits with flushes, and a table of TCEs needs none: an entry that is cleared is gone; ` +
+      `set dma.flush: strict, or a profile with iommu.kind: vtd`
+    return [conflict("dma.flush", message, "iommu.kind")]
   }
   if (driver.strategy === "direct" && iommu.kind !== "none") {
     const message =
@@ -68,23 +81,43 @@ const translationConflicts = ({ dma, driver, iommu }: ResolvedScenario): Readonl
   return []
 }
 
+/** Rings that the bounce buffer cannot fill would drop nearly all: a buffer is replaced before it is given up. */
+const bounceConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
+  const { dma, driver, host } = scenario
+  if (dma.backend !== "bounce") return []
+  const { busBytes } = footprint(scenario, SLOT_BYTES)
+  const poolBytes = bounceBufferBytes(host.memoryBytes)
+  if (poolBytes >= busBytes) return []
+  const message =
+    `bounce has a buffer of ${size(poolBytes)} (a quarter of host.memory, 64 MiB at most), which does not hold the ` +
+    `buffers of nic.queues and nic.rx.descriptors, ${size(busBytes)} with ${driver.strategy}; ` +
+    `more memory or shorter rings`
+  return [conflict("dma.backend", message, "host.memory", "nic.queues", "nic.rx", "nic.tx", "driver.strategy")]
+}
+
 const roomConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
-  const { host, iommu } = scenario
+  const { dma, driver, host, iommu, profile } = scenario
+  const { busBytes, memoryBytes } = footprint(scenario)
   const conflicts: Array<Conflict> = []
   const rings = "nic.queues, nic.rx.descriptors and nic.tx.descriptors"
-  const windowNeed = roundUp(bufferWindowBytes(scenario) + ringBytes(scenario), BLOCK_BYTES)
-  if (iommu.kind !== "none" && iommu.windowBytes < windowNeed) {
+  const windowNeed = roundUp(busBytes, WINDOW_STEP_BYTES)
+  if (iommu.kind === "tce" && dma.backend === "window" && iommu.windowBytes < host.memoryBytes) {
+    const message = `${size(iommu.windowBytes)} does not hold all of memory; at least ${size(host.memoryBytes)}`
+    conflicts.push(conflict("iommu.window", message, "host.memory", "dma.backend", "iommu.kind"))
+  } else if (iommu.kind === "tce" && iommu.windowBytes < windowNeed) {
     const message =
       `${size(iommu.windowBytes)} is smaller than the buffers and rings of ${rings}; ` +
-      `at least ${size(windowNeed)} with ${scenario.driver.strategy}, or shorter rings`
+      `at least ${size(windowNeed)} with ${driver.strategy}, or shorter rings`
     conflicts.push(conflict("iommu.window", message, "nic.queues", "nic.rx", "nic.tx", "driver.strategy", "iommu.kind"))
   }
-  const tableBytes = iommu.kind === "none" ? 0 : (iommu.windowBytes / IOMMU_PAGE_BYTES) * TABLE_ENTRY_BYTES
-  const memoryNeed = roundUp(bufferMemoryBytes(scenario) + ringBytes(scenario) + tableBytes, BLOCK_BYTES)
+  const tableBytes = iommu.kind === "tce" ? tceTableBytes(iommu.windowBytes, DEFAULT_PAGE_SHIFT) : 0
+  const bounceBytes = dma.backend === "bounce" ? bounceBufferBytes(host.memoryBytes) : 0
+  const memoryNeed = roundUp(memoryBytes + tableBytes + bounceBytes, systemPageBytesOf(profile))
   if (host.memoryBytes < memoryNeed) {
     const table = tableBytes === 0 ? "" : ` and a translation table of ${size(tableBytes)}`
+    const bounce = bounceBytes === 0 ? "" : ` and a bounce buffer of ${size(bounceBytes)}`
     const message =
-      `${size(host.memoryBytes)} does not hold the buffers and rings of ${rings}${table}; ` +
+      `${size(host.memoryBytes)} does not hold the buffers and rings of ${rings}${table}${bounce}; ` +
       `at least ${size(memoryNeed)}`
     conflicts.push(conflict("host.memory", message, "nic.queues", "nic.rx", "nic.tx", "iommu.window", "iommu.kind"))
   }
@@ -105,7 +138,8 @@ const processorConflicts = ({ host, nic, profile }: ResolvedScenario): ReadonlyA
   return conflicts
 }
 
-const frameConflicts = ({ link, traffic }: ResolvedScenario): ReadonlyArray<Conflict> => {
+const frameConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
+  const { link, traffic } = scenario
   const conflicts: Array<Conflict> = []
   const add = (...args: Parameters<typeof conflict>): void => void conflicts.push(conflict(...args))
   if (link.mtuBytes > MTU_BYTES_MAX) {
@@ -114,12 +148,11 @@ const frameConflicts = ({ link, traffic }: ResolvedScenario): ReadonlyArray<Conf
       `${size(link.mtuBytes)} makes jumbo frames, which the device is not set up for; at most ${size(MTU_BYTES_MAX)}`
     )
   }
-  const longest = link.mtuBytes + ETHERNET_BYTES
+  const longest = link.mtuBytes + FRAMING_BYTES
   const longestReason = `the longest frame at link.mtu ${size(link.mtuBytes)}`
   if (traffic.kind === "closed-loop") {
-    const optionBytes = traffic.timestamps ? TIMESTAMP_OPTION_BYTES : 0
     const frame = traffic.frameBytes ?? longest
-    const payload = frame - ETHERNET_BYTES - HEADERS_BYTES - optionBytes
+    const payload = segmentBytesOf(scenario)
     if (frame > longest)
       add("traffic.frame", `${size(frame)} is more than ${size(longest)}, ${longestReason}`, "link.mtu")
     if (payload < 1) {
@@ -132,8 +165,8 @@ const frameConflicts = ({ link, traffic }: ResolvedScenario): ReadonlyArray<Conf
     }
   }
   if (traffic.kind === "open-loop") {
-    const frame = traffic.frameBytes === "imix" ? 1518 : traffic.frameBytes
-    const written = traffic.frameBytes === "imix" ? "imix has frames of 1518 B, which" : size(frame)
+    const frame = traffic.frameBytes === "imix" ? IMIX_FRAME_BYTES.at(-1)! : traffic.frameBytes
+    const written = traffic.frameBytes === "imix" ? `imix has frames of ${size(frame)}, which` : size(frame)
     if (frame > longest) add("traffic.sizes", `${written} is more than ${size(longest)}, ${longestReason}`, "link.mtu")
   }
   if (traffic.kind !== "closed-loop" && typeof traffic.rateBitsPerSecond === "number") {
@@ -150,6 +183,7 @@ const frameConflicts = ({ link, traffic }: ResolvedScenario): ReadonlyArray<Conf
 export const conflictsIn = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => [
   ...translationConflicts(scenario),
   ...roomConflicts(scenario),
+  ...bounceConflicts(scenario),
   ...processorConflicts(scenario),
   ...frameConflicts(scenario)
 ]

@@ -5,12 +5,14 @@ import { Iommu } from "@vnic/iommu"
 import { NicDevice } from "@vnic/nic-device"
 import { ACCOUNT_COUNT, ACCOUNTS, Simulation } from "@vnic/sim"
 import * as Effect from "effect/Effect"
-import type { LimitResult, LockResult, RunResult } from "./Result.ts"
+import type { IotlbResult, LimitResult, LockResult, RunResult } from "./Result.ts"
 
 const PS_PER_NS = 1000
 const LOCK_WAIT = ACCOUNTS.indexOf("lockWait")
 /** From this busy share on a resource is what limits the run. */
 const LIMIT_SHARE = 0.97
+/** In a window of fewer frames, one frame more or less moves a share by more than is missing to 1 here. */
+const LIMIT_FRAMES_MIN = Math.ceil(1 / (1 - LIMIT_SHARE))
 
 /** Directions of a DMA mapping, as dma-api counts them. */
 const BIDIRECTIONAL = 0
@@ -79,7 +81,7 @@ export function cpuResult(from: Reading, to: Reading, frames: number): RunResult
     perCpu.push(share(busyPs, durationPs))
   }
   const nsPerFrame = Object.fromEntries(
-    ACCOUNTS.map((name, account) => [name, frames > 0 ? byAccount[account]! / PS_PER_NS / frames : 0])
+    ACCOUNTS.map((name, account) => [name, per(byAccount[account]! / PS_PER_NS, frames)])
   )
   return { utilization: perCpu.reduce((sum, one) => sum + one, 0) / perCpu.length, perCpu, nsPerFrame }
 }
@@ -93,13 +95,16 @@ export function lockResults(from: Reading, to: Reading): ReadonlyArray<LockResul
     return {
       name: lock.name,
       utilization: share(lock.busyPs - before.busyPs, durationPs),
-      meanWaitNs: grants > 0 ? (lock.waitPs - before.waitPs) / PS_PER_NS / grants : 0,
-      contendedShare: grants > 0 ? (lock.contended - before.contended) / grants : 0
+      meanWaitNs: per((lock.waitPs - before.waitPs) / PS_PER_NS, grants),
+      contendedShare: per(lock.contended - before.contended, grants)
     }
   })
 }
 
-/** Mappings between two readings, for each frame of their direction. */
+/**
+ * Mappings between two readings, for each frame of their direction. The map of a block that serves many frames counts
+ * for each of them in part, so that the rates of a short window are not those of whole blocks.
+ */
 export function dmaResult(from: Reading, to: Reading, pinnedPagesMax: number): RunResult["dma"] {
   const difference = (pick: (reading: Reading) => Float64Array, ...directions: ReadonlyArray<number>): number =>
     directions.reduce((sum, direction) => sum + pick(to)[direction]! - pick(from)[direction]!, 0)
@@ -107,15 +112,20 @@ export function dmaResult(from: Reading, to: Reading, pinnedPagesMax: number): R
   const unmaps = (reading: Reading) => reading.unmaps
   const rxFrames = to.driver.framesReceived - from.driver.framesReceived
   const txFrames = to.driver.framesTransmitted - from.driver.framesTransmitted
-  const per = (count: number, frames: number): number => (frames > 0 ? count / frames : 0)
+  // Where maps reach no table there is nothing to count in parts.
+  const isTableUsed = to.maps[FROM_DEVICE]! > 0
+  const mapsAhead = isTableUsed ? to.driver.rxMapsAhead - from.driver.rxMapsAhead : 0
+  const unmapsBehind = isTableUsed ? to.driver.rxUnmapsBehind - from.driver.rxUnmapsBehind : 0
+  const rxMaps = difference(maps, FROM_DEVICE) - mapsAhead
+  const rxUnmaps = difference(unmaps, FROM_DEVICE) + unmapsBehind
   return {
     maps: difference(maps, BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE),
     unmaps: difference(unmaps, BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE),
     hypercalls: to.hypercalls - from.hypercalls,
     hypercallsPerFrame: per(to.hypercalls - from.hypercalls, rxFrames),
     rx: {
-      mapsPerFrame: per(difference(maps, FROM_DEVICE), rxFrames),
-      unmapsPerFrame: per(difference(unmaps, FROM_DEVICE), rxFrames)
+      mapsPerFrame: per(rxMaps, rxFrames),
+      unmapsPerFrame: per(rxUnmaps, rxFrames)
     },
     tx: {
       mapsPerFrame: per(difference(maps, TO_DEVICE), txFrames),
@@ -125,27 +135,55 @@ export function dmaResult(from: Reading, to: Reading, pinnedPagesMax: number): R
   }
 }
 
+/** One direction of the link between two readings. */
+interface Wire {
+  readonly frames: number
+  readonly busyShare: number
+}
+
+/** The IOTLB since the beginning. */
+export const iotlbResult = Effect.gen(function* () {
+  const iommu = yield* Iommu
+  const { hits, misses, stale } = yield* iommu.iotlb
+  const { domain, page } = yield* iommu.invalidations
+  const result: IotlbResult = {
+    hits,
+    misses,
+    invalidations: { page, domain },
+    stale: {
+      accesses: stale.hits,
+      bytes: stale.bytes,
+      latestUseNs: stale.latestUsePs / PS_PER_NS,
+      copies: stale.windows,
+      usableNsMean: stale.windows > 0 ? stale.windowPsMean / PS_PER_NS : null,
+      usableNsMax: stale.windowPsMax / PS_PER_NS
+    }
+  }
+  return result
+})
+
 /**
- * The serial resource with the highest busy share, if it is one that limits. A CPU that waits for a lock is
- * not busy here: the lock is.
+ * The serial resource with the highest busy share, if it is one that limits, in a window long enough to tell. A CPU
+ * that waits for a lock is not busy here: the lock is.
  */
 export function limitOf(
   from: Reading,
   to: Reading,
-  wires: { readonly inbound: number; readonly outbound: number },
+  wires: { readonly inbound: Wire; readonly outbound: Wire },
   otherwise: string
 ): LimitResult {
   const durationPs = to.timePs - from.timePs
-  const resources: Array<LimitResult> = [
-    { resource: "wire", busyShare: wires.inbound },
-    { resource: "outbound wire", busyShare: wires.outbound },
-    { resource: "bus to host", busyShare: share(to.busUpBusyPs - from.busUpBusyPs, durationPs) },
-    { resource: "bus to device", busyShare: share(to.busDownBusyPs - from.busDownBusyPs, durationPs) },
-    ...lockResults(from, to).map(({ name, utilization }) => ({ resource: name, busyShare: utilization })),
-    ...workShares(from, to).map((busyShare, cpu) => ({ resource: `CPU ${cpu}`, busyShare }))
+  const shares: Array<readonly [resource: string, busyShare: number]> = [
+    ["wire", wires.inbound.busyShare],
+    ["outbound wire", wires.outbound.busyShare],
+    ["bus to host", share(to.busUpBusyPs - from.busUpBusyPs, durationPs)],
+    ["bus to device", share(to.busDownBusyPs - from.busDownBusyPs, durationPs)],
+    ...lockResults(from, to).map(({ name, utilization }) => [name, utilization] as const),
+    ...workShares(from, to).map((busyShare, cpu) => [`CPU ${cpu}`, busyShare] as const)
   ]
-  const busiest = resources.reduce((best, one) => (one.busyShare > best.busyShare ? one : best))
-  return busiest.busyShare >= LIMIT_SHARE ? busiest : { resource: otherwise, busyShare: busiest.busyShare }
+  const [busiest, busyShare] = shares.reduce((best, one) => (one[1] > best[1] ? one : best))
+  const isLimit = busyShare >= LIMIT_SHARE && wires.inbound.frames >= LIMIT_FRAMES_MIN
+  return { resource: isLimit ? busiest : otherwise, busyShare, busiest }
 }
 
 function workShares(from: Reading, to: Reading): ReadonlyArray<number> {
@@ -158,6 +196,11 @@ function workShares(from: Reading, to: Reading): ReadonlyArray<number> {
     }
     return share(workPs, durationPs)
   })
+}
+
+/** The mean over so many, or null: a mean of nothing is not 0. */
+function per(sum: number, count: number): number | null {
+  return count > 0 ? sum / count : null
 }
 
 /** A CPU or lock may be booked a little beyond the window's end: programs run ahead to their next wait. */

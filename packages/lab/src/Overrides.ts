@@ -43,6 +43,10 @@ export const readSetting = (setting: Setting): Change | { readonly problem: Prob
     const message = "write path=value, as in nic.rx.descriptors=512 or link.mtu='1500 B'"
     return { problem: { where: `${flag} ${text}`, path: "", message } }
   }
+  if (path[0] === "runs") {
+    const message = "a setting changes all runs; write runs in a file, and choose among them with --only"
+    return { problem: { where: flag, path: path.join("."), message } }
+  }
   const value: unknown = document.toJS({ maxAliasCount: 0 })
   return { path, value, locate: () => flag }
 }

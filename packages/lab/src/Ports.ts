@@ -37,15 +37,18 @@ export class Joints extends Context.Service<Joints, JointsState>()("@vnic/lab/Jo
   static readonly layer = Layer.sync(this, () => new JointsState())
 }
 
-/** dma-api: CPUs, pages and memory are the simulation's; the table is the hypercalls' side of the IOMMU. */
+/** dma-api: CPUs, pages and memory are the simulation's; the table is the CPUs' side of the IOMMU. */
 const dmaHost = Layer.effect(
   DmaHost,
-  Effect.map(Simulation, ({ core }) => ({ host: core.cpus, pages: core.pages, bytes: core.memory.bytes }))
+  Effect.map(Simulation, ({ core }) => ({
+    host: core.cpus,
+    pages: core.pages,
+    // What lies behind is no memory of the host.
+    bytes: core.memory.bytes.subarray(0, core.memory.hostSizeBytes)
+  }))
 )
 const dmaTable = Layer.unwrap(
-  Effect.map(Iommu, ({ core }) =>
-    core.paravirtual === undefined ? DmaTable.layerNone : Layer.succeed(DmaTable, core.paravirtual.pvdma)
-  )
+  Effect.map(Iommu, ({ core }) => (core.table === undefined ? DmaTable.layerNone : Layer.succeed(DmaTable, core.table)))
 )
 
 /** Directions of a mapping by what the device does, as dma-api numbers them. */
@@ -216,7 +219,11 @@ const dmaDevice = Layer.effect(
   DmaPort,
   Effect.gen(function* () {
     const joints = yield* Joints
-    const device = yield* (yield* Dma).attach({ name: DEVICE_NAME, dmaMask: DMA_MASK })
+    const dma = yield* Dma
+    const { debug } = dma.core
+    const { pages } = (yield* Simulation).core
+    const device = yield* dma.attach({ name: DEVICE_NAME, dmaMask: DMA_MASK })
+    if (debug !== undefined) pages.freed = (phys, sizeBytes) => debug.pageFreed(phys, sizeBytes)
     joints.dmaDevice = device.core
     return device.core
   })

@@ -1,6 +1,7 @@
 /** From the issues of a Schema to messages that name a field and say what would be right. */
 import * as SchemaAST from "effect/SchemaAST"
 import type * as SchemaIssue from "effect/SchemaIssue"
+import { kindOf } from "./Kinds.ts"
 import { alternatives, nearestName, suggestion } from "./Names.ts"
 import { type FieldPath, isSection } from "./ScenarioSource.ts"
 
@@ -80,7 +81,7 @@ const unknownKey = (key: string, ast: SchemaAST.AST): string => {
 const alternativeProblem = (ast: SchemaAST.Union, path: FieldPath, value: unknown): FieldProblem => {
   const words = ast.types.flatMap((type) => (SchemaAST.isLiteral(type) ? [String(type.literal)] : []))
   if (words.length > 0) return { path, part: "value", message: unknownWord(words, value) }
-  const kinds = ast.types.flatMap(kindsOf)
+  const kinds = ast.types.map(kindOf).filter((kind) => kind !== undefined)
   if (kinds.length === 0 || !isSection(value)) {
     return { path, part: "value", message: `${shown(value)} is not a section with settings` }
   }
@@ -88,13 +89,6 @@ const alternativeProblem = (ast: SchemaAST.Union, path: FieldPath, value: unknow
   return "kind" in value
     ? { path: kindPath, part: "value", message: unknownWord(kinds, value["kind"]) }
     : { path: kindPath, part: "key", message: `is missing; use ${alternatives(kinds)}` }
-}
-
-const kindsOf = (type: SchemaAST.AST): ReadonlyArray<string> => {
-  const written = SchemaAST.toEncoded(type)
-  if (!SchemaAST.isObjects(written)) return []
-  const kind = written.propertySignatures.find(({ name }) => name === "kind")?.type
-  return kind !== undefined && SchemaAST.isLiteral(kind) ? [String(kind.literal)] : []
 }
 
 const unknownWord = (words: ReadonlyArray<string>, value: unknown): string => {

@@ -7,30 +7,65 @@ export const SCHEMA_VERSION = 1
 
 /**
  * Causes of lost frames, each present at 0: the device's own, by its counters; a frame for which the driver
- * had no replacement buffers; and one that an open-loop sender had no room for.
+ * had no replacement buffers, in which the device found an error, or that it spread over several descriptors; and
+ * one that an open-loop sender had no room for.
  */
-export const DROP_CAUSES = [...DEVICE_DROP_CAUSES, "noReceiveBuffer", "senderBacklog"] as const
+export const DROP_CAUSES = [
+  ...DEVICE_DROP_CAUSES,
+  "noReceiveBuffer",
+  "receiveError",
+  "severalDescriptors",
+  "senderBacklog"
+] as const
 
 export type DropCause = (typeof DROP_CAUSES)[number]
+
+/** A mean or a percentile; null where there was nothing to take it of. Rates and shares of time are 0 then. */
+export type Statistic = number | null
 
 /** Use of one lock during the measured window. */
 export interface LockResult {
   readonly name: string
   readonly utilization: number
-  readonly meanWaitNs: number
-  readonly contendedShare: number
+  /** Of those who took it. */
+  readonly meanWaitNs: Statistic
+  readonly contendedShare: Statistic
 }
 
-/** What limits a run, and how busy it was during the measured window. */
+/** What limits a run during the measured window. */
 export interface LimitResult {
+  /** `busiest` when it limits, else what is outside of the host: the senders' windows or the offered load. */
   readonly resource: string
+  /** How busy `busiest` was, from 0 to 1. */
   readonly busyShare: number
+  /** The serial resource with the highest busy share. */
+  readonly busiest: string
 }
 
-/** Mappings made for one direction, per delivered frame of that direction. */
+/**
+ * Mappings made for one direction inside the window, for each frame of that direction. The map and the unmap of a
+ * block that serves many frames count for each of them in part, where `maps` and `unmaps` count them whole.
+ */
 export interface MappingRates {
-  readonly mapsPerFrame: number
-  readonly unmapsPerFrame: number
+  readonly mapsPerFrame: Statistic
+  readonly unmapsPerFrame: Statistic
+}
+
+/** What an IOTLB did over the whole run, and what devices reached through it after its unmap. */
+export interface IotlbResult {
+  readonly hits: number
+  readonly misses: number
+  readonly invalidations: { readonly page: number; readonly domain: number }
+  readonly stale: {
+    readonly accesses: number
+    readonly bytes: number
+    /** The longest time from an unmap to such an access. */
+    readonly latestUseNs: number
+    /** Copies that outlived their page's unmap, and how long they could be used. */
+    readonly copies: number
+    readonly usableNsMean: Statistic
+    readonly usableNsMax: number
+  }
 }
 
 /** What one run measured. */
@@ -46,7 +81,10 @@ export interface RunResult {
   readonly goodputGbpsCi95: number
   readonly wireGbps: number
   readonly framesPerSecond: number
-  /** The serial resource with the highest busy share from 97 % up, else the senders' windows. */
+  /**
+   * The serial resource with the highest busy share from 97 % up, in a window of at least 34 frames; else the
+   * senders' windows or the offered load.
+   */
   readonly limit: LimitResult
   /** Frames of the whole run, drained: offered = delivered + dropped. */
   readonly frames: {
@@ -61,20 +99,22 @@ export interface RunResult {
   readonly cpu: {
     readonly utilization: number
     readonly perCpu: ReadonlyArray<number>
-    readonly nsPerFrame: Readonly<Record<string, number>>
+    readonly nsPerFrame: Readonly<Record<string, Statistic>>
   }
   readonly dma: {
     readonly maps: number
     readonly unmaps: number
     readonly hypercalls: number
     /** Hypercalls for each frame that the driver received, both inside the window. */
-    readonly hypercallsPerFrame: number
+    readonly hypercallsPerFrame: Statistic
     readonly rx: MappingRates
     readonly tx: MappingRates
     readonly pinnedPagesMax: number
   }
+  /** Where the platform's IOMMU has one. */
+  readonly iotlb?: IotlbResult
   readonly locks: ReadonlyArray<LockResult>
-  readonly latencyNs: { readonly p50: number; readonly p99: number; readonly p999: number }
+  readonly latencyNs: { readonly p50: Statistic; readonly p99: Statistic; readonly p999: Statistic }
   readonly checks: {
     readonly corruptFrames: number
     readonly leakedMappings: number

@@ -8,7 +8,7 @@ import { type HostDoesNotFit, type ProfileValues, Simulation } from "@vnic/sim"
 import { type CaptureInvalid, readCapture, Traffic, type TrafficDoesNotFit } from "@vnic/traffic"
 import * as Effect from "effect/Effect"
 import { windowPsOf } from "./Frames.ts"
-import { cpuResult, dmaResult, limitOf, lockResults, read, type Reading } from "./Measurement.ts"
+import { cpuResult, dmaResult, iotlbResult, limitOf, lockResults, read, type Reading } from "./Measurement.ts"
 import { DROP_CAUSES, type DropCause, type RunResult } from "./Result.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
 import { worldLayer } from "./World.ts"
@@ -82,6 +82,8 @@ const frameResult = Effect.gen(function* () {
   const dropped = Object.fromEntries(DROP_CAUSES.map((cause) => [cause, 0])) as Record<DropCause, number>
   Object.assign(dropped, rx.dropped)
   dropped.noReceiveBuffer = statistics.framesDroppedNoBuffer
+  dropped.receiveError = statistics.framesDroppedError
+  dropped.severalDescriptors = statistics.framesDroppedSplit
   dropped.senderBacklog = frames.lostAtSender
   return {
     offered: frames.offered + frames.lostAtSender,
@@ -118,7 +120,6 @@ const measure = Effect.fnUntraced(function* (scenario: ResolvedScenario, options
 const resultOf = Effect.fnUntraced(function* (scenario: ResolvedScenario, from: Reading, to: Reading) {
   const throughput = yield* (yield* Traffic).throughput
   const { inbound, latencyNs, outbound } = throughput
-  const wires = { inbound: inbound.busyShare, outbound: outbound.busyShare }
   const otherwise = scenario.traffic.kind === "closed-loop" ? "senders' windows" : "offered load"
   const seconds = (to.timePs - from.timePs) / 1e12
   const isTranslated = scenario.iommu.kind !== "none"
@@ -127,15 +128,18 @@ const resultOf = Effect.fnUntraced(function* (scenario: ResolvedScenario, from: 
     profile: scenario.profile,
     strategy: scenario.driver.strategy,
     allocator: isTranslated ? scenario.dma.allocator : "none",
-    flush: isTranslated ? "strict" : "none",
+    flush: isTranslated ? scenario.dma.flush : "none",
     goodputGbps: throughput.goodputGbps,
     goodputGbpsCi95: throughput.goodputGbpsCi95,
     wireGbps: throughput.wireGbps,
     framesPerSecond: throughput.framesPerSecond,
-    limit: limitOf(from, to, wires, otherwise),
+    limit: limitOf(from, to, { inbound, outbound }, otherwise),
     cpu: cpuResult(from, to, throughput.framesPerSecond * seconds),
     locks: lockResults(from, to),
-    latencyNs: { p50: latencyNs.p50, p99: latencyNs.p99, p999: latencyNs.p999 }
+    latencyNs:
+      latencyNs.count === 0
+        ? { p50: null, p99: null, p999: null }
+        : { p50: latencyNs.p50, p99: latencyNs.p99, p999: latencyNs.p999 }
   }
 })
 
@@ -158,6 +162,7 @@ export const runInWorld = Effect.fnUntraced(function* (scenario: ResolvedScenari
     ...measured,
     frames,
     dma: dmaResult(from, to, (yield* iommu.pinned).max),
+    ...(scenario.iommu.kind === "vtd" ? { iotlb: yield* iotlbResult } : {}),
     checks: {
       corruptFrames: corrupt,
       leakedMappings: dma.core.liveCount(),

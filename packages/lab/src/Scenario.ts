@@ -15,6 +15,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { conflictsIn } from "./Combinations.ts"
 import { type Problem, ScenarioInvalid } from "./Errors.ts"
+import { leaveKinds } from "./Kinds.ts"
 import { applyChange, type Change, locateIn, readSetting, runChanges, type Setting, type World } from "./Overrides.ts"
 import { abridged, type FieldProblem, fieldProblems } from "./Problems.ts"
 import { type FieldPath, isSection, readSource, type ScenarioSource } from "./ScenarioSource.ts"
@@ -125,11 +126,11 @@ const checked = (
   const changes: Array<Change> = []
   for (const setting of settings) {
     const change = readSetting(setting)
-    if ("problem" in change) found.set(change.problem.where, change.problem)
+    if ("problem" in change) found.set(`${change.problem.where} ${change.problem.path}`, change.problem)
     else changes.push(change)
   }
 
-  const file = worldOf(source, source.root, changes, report)
+  const file = worldOf(source, source.root, [changes], report)
   const base = decodeAll(file, decodeScenario, report)
   const written = isSection(source.root["runs"]) ? source.root["runs"] : {}
   const { runs: _, ...root } = source.root
@@ -138,12 +139,12 @@ const checked = (
       ? [
           {
             name,
-            world: worldOf(source, root, [...runChanges(source, name, overrides), ...changes], report)
+            world: worldOf(source, root, [runChanges(source, name, overrides), changes], report)
           }
         ]
       : []
   )
-  if (worlds.length === 0) worlds.push({ name: "", world: worldOf(source, root, changes, report) })
+  if (worlds.length === 0) worlds.push({ name: "", world: worldOf(source, root, [changes], report) })
   const runs = worlds.flatMap(({ name, world }) => {
     const scenario = checkWorld(world, report)
     return scenario === undefined ? [] : [{ name: name === "" ? scenario.driver.strategy : name, scenario }]
@@ -157,16 +158,20 @@ const checked = (
 
 type Report = (world: World, problem: FieldProblem) => void
 
+/** The data of a file, changed by a run and by the command line, each as a whole. */
 const worldOf = (
   source: ScenarioSource,
   root: Record<string, unknown>,
-  changes: ReadonlyArray<Change>,
+  layers: ReadonlyArray<ReadonlyArray<Change>>,
   report: Report
 ): World => {
-  const world: World = { source, root: structuredClone(root), changes }
-  for (const change of changes) {
-    const message = applyChange(world.root, change)
-    if (message !== undefined) report(world, { path: change.path, part: "key", message })
+  const world: World = { source, root: structuredClone(root), changes: layers.flat() }
+  for (const changes of layers) {
+    leaveKinds(WorldOptions.ast, world.root, changes)
+    for (const change of changes) {
+      const message = applyChange(world.root, change)
+      if (message !== undefined) report(world, { path: change.path, part: "key", message })
+    }
   }
   return world
 }

@@ -37,9 +37,19 @@ export interface SensitivityOptions {
   readonly startPs: number
 }
 
-/** Names of the assumed constants, those with tag E. */
+/** What only allocators spend that the study does not use: it runs with the bitmap. */
+const OTHER_ALLOCATORS: ReadonlySet<ConstantName> = new Set<ConstantName>([
+  "treeSearch",
+  "treeVisit",
+  "magazineOperation",
+  "constantAllocation"
+])
+
+/** Names of the assumed constants, those with tag E, that a run with the bitmap spends. */
 export const assumedConstants = ({ constants }: Profile): ReadonlyArray<ConstantName> =>
-  (Object.keys(constants) as Array<ConstantName>).filter((name) => constants[name].tag === "E")
+  (Object.keys(constants) as Array<ConstantName>).filter(
+    (name) => constants[name].tag === "E" && !OTHER_ALLOCATORS.has(name)
+  )
 
 /**
  * Each assumed constant at half and at twice its value, or at the end of its range where that is nearer; a

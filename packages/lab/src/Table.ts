@@ -1,6 +1,6 @@
 /** The table of a scenario's results on a terminal of 80 columns. */
 import { formatQuantity, rateQuantity, sizeQuantity } from "@vnic/sim"
-import type { Envelope, RunResult, Settings } from "./Result.ts"
+import type { Envelope, RunResult, Settings, Statistic } from "./Result.ts"
 
 /** Width of a terminal that everything is printed for. */
 export const COLUMNS = 80
@@ -14,7 +14,8 @@ export const cut = (text: string, width: number): string =>
 const percent = (share: number): string => `${Math.round(share * 100)}%`
 
 /** A count per frame: no digits after 0, and enough to see a small one. */
-const perFrame = (value: number, smallDigits: number): string => {
+const perFrame = (value: Statistic, smallDigits: number): string => {
+  if (value === null) return "-"
   if (value === 0) return "0"
   return value.toFixed(value < 0.1 ? smallDigits : 2)
 }

@@ -44,7 +44,8 @@ export const simulationLayer = (scenario: ResolvedScenario, options: WorldOption
   })
 }
 
-const dmaLayer = (scenario: ResolvedScenario) =>
+/** The DMA API, priced by the platform. */
+export const dmaLayer = (scenario: Pick<ResolvedScenario, "dma">) =>
   Layer.unwrap(
     Effect.map(Simulation, ({ core: { profile } }) =>
       Dma.layer({
@@ -52,7 +53,15 @@ const dmaLayer = (scenario: ResolvedScenario) =>
         costs: {
           directMapPairPs: profile.directMapPair,
           bitmapSearchPs: profile.bitmapSearch,
-          bitmapWordPs: profile.bitmapWord
+          bitmapWordPs: profile.bitmapWord,
+          treeSearchPs: profile.treeSearch,
+          treeVisitPs: profile.treeVisit,
+          magazinePs: profile.magazineOperation,
+          constantPs: profile.constantAllocation,
+          mapOtherPs: profile.mapOther,
+          unmapOtherPs: profile.unmapOther,
+          copyCallPs: profile.copyCall,
+          copyKiBPs: profile.copyKiB
         }
       })
     )

@@ -49,9 +49,9 @@ describe("cascardo-2013", () => {
     const results = await tenSeeds("map-per-packet")
     expect(Math.abs(mean(results.map(({ goodputGbps }) => goodputGbps)) - TARGET_GBPS)).toBeLessThan(0.1)
     expect([...limitsOf(results)]).toEqual(["TCE table lock"])
-    expect(mean(results.map(({ dma }) => dma.rx.mapsPerFrame))).toBeCloseTo(2, 2)
-    expect(mean(results.map(({ dma }) => dma.rx.unmapsPerFrame))).toBeCloseTo(2, 2)
-    expect(mean(results.map(({ dma }) => dma.hypercallsPerFrame))).toBeCloseTo(4, 2)
+    expect(mean(results.map(({ dma }) => dma.rx.mapsPerFrame ?? NaN))).toBeCloseTo(2, 2)
+    expect(mean(results.map(({ dma }) => dma.rx.unmapsPerFrame ?? NaN))).toBeCloseTo(2, 2)
+    expect(mean(results.map(({ dma }) => dma.hypercallsPerFrame ?? NaN))).toBeCloseTo(4, 2)
     for (const { checks, dma } of results) {
       expect(checks).toEqual(CLEAN)
       // Acknowledgements are sent from a block that stays mapped.
@@ -67,9 +67,12 @@ describe("cascardo-2013", () => {
       expect(checks).toEqual(CLEAN)
     }
     expect([...limitsOf(results)]).toEqual(["wire"])
-    // 1/128 + 1/64, in whole blocks of each queue.
-    expect(Math.abs(mean(results.map(({ dma }) => dma.rx.mapsPerFrame)) / 0.0234375 - 1)).toBeLessThan(0.01)
-    expect(mean(results.map(({ dma }) => dma.hypercallsPerFrame)).toFixed(2)).toBe("0.05")
+    for (const { dma } of results) {
+      // 1/128 + 1/64; what differs is who has frames between receiving and refilling at the window's edges.
+      expect(Math.abs((dma.rx.mapsPerFrame ?? NaN) / 0.0234375 - 1)).toBeLessThan(0.001)
+      expect(Math.abs((dma.rx.unmapsPerFrame ?? NaN) / 0.0234375 - 1)).toBeLessThan(0.001)
+    }
+    expect(mean(results.map(({ dma }) => dma.hypercallsPerFrame ?? NaN)).toFixed(2)).toBe("0.05")
   })
 
   it.each(["direct", "page-chunk"])("stays below the wire's goodput with time stamps: %s", async (name) => {

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -17,8 +17,12 @@ interface Outcome {
   readonly stderr: string
 }
 
-/** Runs the real command; `interruptWhen` sends Ctrl-C as soon as it holds. */
-const vnic = (args: ReadonlyArray<string>, interruptWhen?: () => boolean): Promise<Outcome> =>
+/** Runs the real command; `interruptWhen` sends Ctrl-C, or another signal, as soon as it holds. */
+const vnic = (
+  args: ReadonlyArray<string>,
+  interruptWhen?: () => boolean,
+  signal: NodeJS.Signals = "SIGINT"
+): Promise<Outcome> =>
   new Promise((resolve) => {
     const child = spawn(process.execPath, [MAIN, ...args], { cwd: folder })
     let stdout = ""
@@ -28,7 +32,7 @@ const vnic = (args: ReadonlyArray<string>, interruptWhen?: () => boolean): Promi
     const poll = setInterval(() => {
       if (interruptWhen?.() !== true) return
       clearInterval(poll)
-      child.kill("SIGINT")
+      child.kill(signal)
     }, 1)
     child.on("close", (code) => {
       clearInterval(poll)
@@ -215,9 +219,10 @@ describe("bad input", { timeout: TIMEOUT_MS }, () => {
 })
 
 describe("interruption", { timeout: TIMEOUT_MS }, () => {
-  it("leaves no file behind and ends with 130", async () => {
+  it.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)("by %s leaves no file behind and ends with 130", async (signal) => {
     const isRunning = () => readdirSync(folder).some((name) => name.endsWith(".tmp"))
-    const { code, stderr, stdout } = await vnic(["run", "cascardo-2013", "--json", "interrupted.json"], isRunning)
+    const args = ["run", "cascardo-2013", "--json", "interrupted.json"]
+    const { code, stderr, stdout } = await vnic(args, isRunning, signal)
     expect([code, stdout, stderr]).toEqual([130, "", "interrupted; nothing was written\n"])
     expect(readdirSync(folder).filter((name) => name.includes("interrupted"))).toEqual([])
   })
@@ -233,6 +238,16 @@ describe("interruption", { timeout: TIMEOUT_MS }, () => {
 })
 
 describe("the version of Node", () => {
+  it("is named by the workspace's own entry where it cannot run the sources", () => {
+    const entry = fileURLToPath(new URL("../bin/vnic.js", import.meta.url))
+    // What a Node that is too old does: it does not strip types.
+    const old = spawnSync(process.execPath, ["--no-experimental-strip-types", entry, "--help"], { encoding: "utf8" })
+    const message = `vnic needs Node 22.19 or newer, which runs TypeScript; this is Node ${process.versions.node}\n`
+    expect([old.status, old.stdout, old.stderr]).toEqual([1, "", message])
+    const { status, stdout } = spawnSync(process.execPath, [entry, "--version"], { encoding: "utf8" })
+    expect([status, stdout]).toEqual([0, expect.stringContaining("vnic v")])
+  })
+
   it.each([
     ["20.19.0", true],
     ["22.18.3", true],

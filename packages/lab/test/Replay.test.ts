@@ -30,13 +30,17 @@ const CAPTURES = {
 const pathOf = (name: string): string => fileURLToPath(new URL(`captures/${name}`, import.meta.url))
 
 interface Record {
+  /** Since the beginning of the second in which the capture begins. */
   readonly stampNs: number
   readonly lengthBytes: number
   readonly kept: Uint8Array
 }
 
+/** The second in which a capture begins. */
+const beginOf = (file: Uint8Array): number => new DataView(file.buffer, file.byteOffset).getUint32(24, true)
+
 /** Records of a little-endian capture with nanosecond stamps. */
-const recordsOf = (file: Uint8Array): ReadonlyArray<Record> => {
+const recordsOf = (file: Uint8Array, beginSeconds: number): ReadonlyArray<Record> => {
   const view = new DataView(file.buffer, file.byteOffset, file.byteLength)
   expect(view.getUint32(0, true)).toBe(0xa1b23c4d)
   expect(view.getUint32(20, true)).toBe(1)
@@ -44,7 +48,7 @@ const recordsOf = (file: Uint8Array): ReadonlyArray<Record> => {
   for (let at = 24; at < file.length;) {
     const keptBytes = view.getUint32(at + 8, true)
     records.push({
-      stampNs: view.getUint32(at, true) * 1e9 + view.getUint32(at + 4, true),
+      stampNs: (view.getUint32(at, true) - beginSeconds) * 1e9 + view.getUint32(at + 4, true),
       lengthBytes: view.getUint32(at + 12, true),
       kept: file.subarray(at + 16, at + 16 + keptBytes)
     })
@@ -68,7 +72,8 @@ const differences = (sent: ReadonlyArray<Record>, delivered: ReadonlyArray<Recor
 
 describe.each(Object.entries(CAPTURES))("%s", (name, expected) => {
   const capture = new Uint8Array(readFileSync(pathOf(name)))
-  const sent = recordsOf(capture)
+  const begin = beginOf(capture)
+  const sent = recordsOf(capture, begin)
 
   it("is what these tests were written for", () => {
     expect(sent.length).toBe(expected.frames)
@@ -91,10 +96,14 @@ describe.each(Object.entries(CAPTURES))("%s", (name, expected) => {
       })
       expect(Object.values(dropped).every((count) => count === 0)).toBe(true)
       expect(result.checks).toEqual({ corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0 })
-      const frames = recordsOf(written)
+      const frames = recordsOf(written, begin)
       expect(frames.length).toBe(sent.length)
       expect(differences(sent, frames)).toEqual([])
       expect(cutOffBytes(sent, frames)).toBe(true)
+      // The delivered frames open beside the capture: a stamp is the capture's first and the time since then.
+      const aheadNs = frames[0]!.stampNs - sent[0]!.stampNs
+      expect(aheadNs).toBeGreaterThan(0)
+      expect(aheadNs).toBeLessThan(10_000)
       if (rate === "as-captured") expect(timingErrorNs(sent, frames)).toBeLessThan(100_000)
     })
   })
@@ -121,12 +130,13 @@ describe("the command", () => {
     const { status, stderr, stdout } = spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8", cwd: folder })
     expect([status, stderr]).toEqual([0, ""])
     expect(JSON.parse(stdout).runs[0].frames).toMatchObject({ offered: 20_000, delivered: 20_000, padded: 4 })
-    const sent = recordsOf(new Uint8Array(readFileSync(pathOf(name))))
-    expect(differences(sent, recordsOf(new Uint8Array(readFileSync(out))))).toEqual([])
+    const capture = new Uint8Array(readFileSync(pathOf(name)))
+    const begin = beginOf(capture)
+    const delivered = new Uint8Array(readFileSync(out))
+    expect(differences(recordsOf(capture, begin), recordsOf(delivered, begin))).toEqual([])
     const { runs } = Effect.runSync(replayScenario({ capture: name, strategy: "page-chunk", rate: "line" }))
     let written = new Uint8Array(0)
-    const capture = new Uint8Array(readFileSync(pathOf(name)))
     await runOf(runs[0]!.scenario, { capture, onDelivered: (bytes) => void (written = new Uint8Array(bytes)) })
-    expect(Buffer.compare(written, readFileSync(out))).toBe(0)
+    expect(Buffer.compare(written, delivered)).toBe(0)
   })
 })

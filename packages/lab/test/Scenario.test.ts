@@ -41,7 +41,14 @@ describe("built-in scenarios", () => {
       },
       host: { memoryBytes: 2 ** 28, cpus: 8 },
       iommu: { kind: "tce", windowBytes: 2 ** 30, multiTce: true },
-      dma: { backend: "iommu", allocator: "bitmap", lockAcrossTableWrite: "both", debug: true },
+      dma: {
+        backend: "iommu",
+        allocator: "bitmap",
+        flush: "strict",
+        flushGranularity: "page",
+        lockAcrossTableWrite: "both",
+        debug: true
+      },
       driver: { strategy: "map-per-packet", budget: 64, tx: { small: "copy" } },
       traffic: {
         kind: "closed-loop",
@@ -98,6 +105,50 @@ describe("settings of the command line", () => {
     ])
   })
 
+  it("of another kind leave the settings of the old kind behind", () => {
+    const open = parse(cascardo, ["traffic.kind=open-loop", "traffic.rate=1 Gb/s"])
+    expect(open.runs).toHaveLength(3)
+    for (const { scenario } of open.runs) {
+      expect(scenario.traffic).toEqual({
+        kind: "open-loop",
+        rateBitsPerSecond: 1e9,
+        arrivals: "constant",
+        frameBytes: "imix",
+        flows: 16,
+        placement: "even"
+      })
+    }
+    // The same by a run, in whatever order it is written, and back again by the command line.
+    const text = "traffic: { kind: closed-loop, streams: 2, placement: random }\n"
+    const run = `${text}runs: { a: { traffic.flows: 3, traffic.kind: open-loop } }`
+    expect(parse(run).runs[0]!.scenario.traffic).toMatchObject({ kind: "open-loop", flows: 3, placement: "random" })
+    const back = parse(run, ["traffic.kind=closed-loop"]).runs[0]!.scenario.traffic
+    expect(back).toMatchObject({ kind: "closed-loop", streams: 16, placement: "random" })
+  })
+
+  it("of another kind are checked all the same", () => {
+    const typo = "traffic: { kind: closed-loop, stream: 2, streams: 2 }"
+    expect(problems(typo, ["traffic.kind=open-loop"])).toEqual([
+      "mine.yaml:1:31 traffic.stream: stream is not a known key; use kind, rate, arrivals, sizes, flows or placement"
+    ])
+    expect(problems(cascardo, ["traffic.streams=4", "traffic.kind=open-loop"])).toEqual([
+      "--set traffic.streams: streams is not a known key; use kind, rate, arrivals, sizes, flows or placement"
+    ])
+    expect(problems(cascardo, ["traffic.kind=opn-loop"])).toEqual([
+      "--set traffic.kind: opn-loop is not closed-loop, open-loop or replay; did you mean open-loop?"
+    ])
+  })
+
+  it("do not change what runs there are", () => {
+    const message = "a setting changes all runs; write runs in a file, and choose among them with --only"
+    expect(problems(cascardo, ["runs.x=4"])).toEqual([`--set runs.x: ${message}`])
+    expect(problems(cascardo, ["runs=4", "runs={ a: {} }", "runs.direct.seed=4"])).toEqual([
+      `--set runs: ${message}`,
+      `--set runs.direct.seed: ${message}`
+    ])
+    expect(problems(cascardo, ["seed=x", "runs.x=4"])).toHaveLength(2)
+  })
+
   it("do not reach the prototype of anything", () => {
     expect(problems("seed: 1", ["__proto__.polluted=1"])[0]).toContain("__proto__ is not a known key")
     expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined()
@@ -128,7 +179,10 @@ describe("bad input", () => {
     ["nic: 3", "mine.yaml:1:6 nic: 3 is not a section with settings"],
     ["measure:", "mine.yaml:1:9 measure: nothing is not a section with settings"],
     ["sed: 1", "mine.yaml:1:1 sed: sed is not a known key; did you mean seed?"],
-    ["profile: power7", "mine.yaml:1:10 profile: power7 is not power7-pseries; did you mean power7-pseries?"],
+    [
+      "profile: power7",
+      "mine.yaml:1:10 profile: power7 is not power7-pseries or x86-sandybridge; did you mean power7-pseries?"
+    ],
     ["dma: { debug: yes }", "mine.yaml:1:15 dma.debug: yes is not true or false"],
     ["about: 3", "mine.yaml:1:8 about: 3 is not text"],
     ["seed: 1.5", "mine.yaml:1:7 seed: 1.5 is not a whole number"],
@@ -179,9 +233,36 @@ describe("impossible combinations", () => {
       "dma.backend: iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
     ],
     [
+      "dma: { backend: window }\niommu: { kind: none }",
+      "dma.backend: window needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
+    ],
+    [
+      "dma: { backend: window }\niommu: { window: 64 MiB }\nhost: { memory: 128 MiB }",
+      "iommu.window: 64 MiB does not hold all of memory; at least 128 MiB"
+    ],
+    [
+      "dma: { backend: bounce }\niommu: { kind: none }\nnic: { queues: 8 }\nhost: { memory: 64 MiB }",
+      "dma.backend: bounce has a buffer of 16 MiB (a quarter of host.memory, 64 MiB at most), which does not hold " +
+        "the buffers of nic.queues and nic.rx.descriptors, 34272 KiB with map-per-packet; more memory or shorter rings"
+    ],
+    [
+      "dma: { flush: lazy-per-cpu }",
+      "dma.flush: lazy-per-cpu waits with flushes, and a table of TCEs needs none: an entry that is cleared is gone; " +
+        "set dma.flush: strict, or a profile with iommu.kind: vtd"
+    ],
+    [
       "driver: { strategy: direct }",
       "driver.strategy: direct works without an IOMMU, and iommu.kind is tce; " +
         "set iommu.kind: none and dma.backend: direct"
+    ],
+    ["iommu: { kind: vtd }", "iommu.kind: vtd is not what power7-pseries has; set iommu.kind: tce, or another profile"],
+    [
+      "profile: x86-sandybridge",
+      "iommu.kind: tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
+    ],
+    [
+      "profile: x86-sandybridge\niommu: { kind: none }",
+      "dma.backend: iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: vtd"
     ],
     ["nic: { queues: 9 }", "nic.queues: 9 queues need a CPU each, and host.cpus is 8; at most 8"],
     ["host: { cpus: 64 }", "host.cpus: 64 is more than the 32 hardware threads of power7-pseries"],
@@ -211,24 +292,24 @@ describe("impossible combinations", () => {
   it("of a window with the buffers are computed for each strategy", () => {
     const window = (strategy: string, size: string): ReadonlyArray<string> =>
       problems(`iommu: { window: ${size} }\ndriver: { strategy: ${strategy} }`)
-    expect(window("map-per-packet", "64 MiB")[0]).toContain("at least 65664 KiB with map-per-packet")
-    expect(window("map-per-packet", "65664 KiB")).toEqual([])
-    expect(window("page-chunk", "12 MiB")[0]).toContain("at least 12480 KiB with page-chunk")
-    expect(window("page-chunk", "12480 KiB")).toEqual([])
+    expect(window("map-per-packet", "64 MiB")[0]).toContain("at least 67008 KiB with map-per-packet")
+    expect(window("map-per-packet", "67008 KiB")).toEqual([])
+    expect(window("page-chunk", "13 MiB")[0]).toContain("at least 13824 KiB with page-chunk")
+    expect(window("page-chunk", "13824 KiB")).toEqual([])
   })
 
   it("of memory with buffers and table", () => {
     expect(problems("host: { memory: 8 MiB }")[0]).toContain(
       "8 MiB does not hold the buffers and rings of nic.queues, nic.rx.descriptors and nic.tx.descriptors " +
-        "and a translation table of 2 MiB; at least 14528 KiB"
+        "and a translation table of 2 MiB; at least 15872 KiB"
     )
-    expect(problems("host: { memory: 14528 KiB }")).toEqual([])
+    expect(problems("host: { memory: 15872 KiB }")).toEqual([])
   })
 
   it("are found beside other mistakes, and not made up from them", () => {
     expect(problems("sed: 1\ndma: { backend: direct }").length).toBe(2)
     expect(problems("dma: { backend: direct }\niommu: { kind: non }")).toEqual([
-      "mine.yaml:2:16 iommu.kind: non is not tce or none; did you mean none?"
+      "mine.yaml:2:16 iommu.kind: non is not tce, vtd or none; did you mean none?"
     ])
   })
 

@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { describe, expect, it } from "vitest"
 import { parseScenario, type ResolvedScenario } from "../src/Scenario.ts"
+import type { RunResult } from "../src/Result.ts"
 import { audited, type Audit, type AuditOptions } from "./support/audit.ts"
 import { drawWorld } from "./support/drawWorld.ts"
 import { builtin, runOf, world } from "./support/scenarios.ts"
@@ -94,6 +95,30 @@ describe.each(["map-per-packet", "page-chunk", "direct"])("a page allocation tha
     }
     // What cannot do without its memory says so; what runs goes on with what it has.
     expect(refused).toBeLessThan(allocations / 2)
+  })
+})
+
+describe.each(["map-per-packet", "page-chunk"])("other ways to bus addresses, %s", (strategy) => {
+  const settings = { ...SMALL, host: { memory: "64 MiB", cpus: 1 }, driver: { strategy } }
+
+  it("through the bounce buffer nothing is corrupt or left, and copies are what it costs", async () => {
+    const bounced = world({ ...settings, iommu: { kind: "none" }, dma: { backend: "bounce" } })
+    const direct = world({ ...settings, iommu: { kind: "none" }, dma: { backend: "direct" } })
+    const { complaints, result } = await auditOf(bounced, { seed: 1 })
+    expect(complaints).toEqual([])
+    expect(result.frames.delivered).toBeGreaterThan(100)
+    const copyNs = (one: RunResult): number => one.cpu.nsPerFrame.copy as number
+    expect(copyNs(result)).toBeGreaterThan(copyNs((await auditOf(direct, { seed: 1 })).result) + 100)
+  })
+
+  it("through a window over all of memory no entry is written for a frame", async () => {
+    const window = world({ ...settings, iommu: { kind: "tce", window: "64 MiB" }, dma: { backend: "window" } })
+    const { complaints, result } = await auditOf(window, { seed: 1 })
+    expect(complaints).toEqual([])
+    expect(result.frames.delivered).toBeGreaterThan(100)
+    // All but the table itself, 8 bytes for each page of the window.
+    expect(result.dma.pinnedPagesMax).toBe((64 * 1024 - 128) / 4)
+    expect(result.cpu.nsPerFrame.hypercall).toBe(0)
   })
 })
 

@@ -1,1 +1,3 @@
+export { ETHERNET_HEADER_SIZE_BYTES } from "./core/ethernet.ts"
+export { FRAME_CHECK_SIZE_BYTES, wireBits } from "./core/wire.ts"
 export * from "./HostStack.ts"

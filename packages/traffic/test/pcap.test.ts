@@ -81,6 +81,7 @@ const capturedFrames = (frames: ReadonlyArray<{ gapNs: number; bytes: Uint8Array
   frames.forEach((frame, index) => bytes.set(frame.bytes, offsets[index]))
   return {
     frameCount: frames.length,
+    origin: { seconds: 1_364_000_000, nanoseconds: 999_999_999 },
     stampsPs: Float64Array.from(stamps),
     offsets,
     lengthBytes: frames.map((frame) => frame.bytes.length),
@@ -98,6 +99,7 @@ describe("a written capture", () => {
       isLittleEndian: true,
       stampsFalling: 0
     })
+    expect(capture.origin).toEqual(frames.origin)
     expect([...capture.stampsPs]).toEqual([...frames.stampsPs])
     drawn.forEach(({ bytes }, index) => {
       const at = capture.offsets[index]!

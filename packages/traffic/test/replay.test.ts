@@ -60,6 +60,23 @@ describe.each([
     expect(source.durationPs).toBe(freePs)
   })
 
+  it("is written with stamps that go on from the capture's first", () => {
+    const startPs = 7 * MS_PS
+    const world = makeIdealWorld(replay("as-captured", capture))
+    world.traffic.measure(startPs, 4 * SECOND_PS)
+    world.run(startPs)
+    world.traffic.start()
+    world.run(5 * SECOND_PS)
+    const written = readCapture(world.traffic.deliveredCapture())
+    if ("problem" in written) throw new Error(written.problem.found)
+    const { origin } = written.capture
+    const first = capture.origin
+    expect(first.seconds).toBeGreaterThan(1e9)
+    // The first frame's last bit is behind its first by what it takes on the wire.
+    const aheadNs = (origin.seconds - first.seconds) * 1e9 + origin.nanoseconds - first.nanoseconds
+    expect(aheadNs).toBe(Math.floor(((Math.max(60, capture.lengthBytes[0]!) + 12) * 800) / 1000))
+  })
+
   it("at a rate spreads wire bits evenly", () => {
     const { source } = run(capture, 1e9)
     const last = capture.frameCount - 1
@@ -128,6 +145,7 @@ describe("frames that were captured whole", () => {
     const bytes = Uint8Array.from({ length: 1514 }, (_, index) => index * 5 + 1)
     const file = writeCapture({
       frameCount: lengths.length,
+      origin: { seconds: 0, nanoseconds: 0 },
       stampsPs: new Float64Array(lengths.length),
       offsets: lengths.map(() => 0),
       lengthBytes: lengths,

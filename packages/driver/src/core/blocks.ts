@@ -73,6 +73,23 @@ export class ChunkCutter {
     return this.block !== NO_CHUNK
   }
 
+  /** How much of the block has been cut, 0 to 1; 0 without a block. */
+  get cutShare(): number {
+    const chunks = Math.floor(this.blocks.blockBytes / this.chunkBytes)
+    return this.block === NO_CHUNK ? 0 : this.nextOffset / (chunks * this.chunkBytes)
+  }
+
+  /** How much of the block is still to be cut, 0 to 1; 0 without a block. */
+  get uncutShare(): number {
+    return this.block === NO_CHUNK ? 0 : 1 - this.cutShare
+  }
+
+  /** How much of its block is behind the beginning of this chunk, 0 to 1. */
+  shareBefore(phys: PhysAddr): number {
+    const chunks = Math.floor(this.blocks.blockBytes / this.chunkBytes)
+    return (phys % this.blocks.blockBytes) / (chunks * this.chunkBytes)
+  }
+
   /** Goes on with this block, whose first user the cutter is. */
   startBlock(phys: PhysAddr): void {
     this.block = phys

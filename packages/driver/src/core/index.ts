@@ -1,5 +1,6 @@
 export * from "./blocks.ts"
 export * from "./bringUp.ts"
+export * from "./footprint.ts"
 export * from "./napi.ts"
 export * from "./netDriver.ts"
 export * from "./ports.ts"

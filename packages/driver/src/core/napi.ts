@@ -19,7 +19,7 @@ import {
 } from "@vnic/sim/core"
 import { EICS, EIMS as eims, RDT } from "@vnic/nic-device/registers"
 import type { DriverWorld } from "./ports.ts"
-import type { RxRing } from "./rxRing.ts"
+import { FRAME_ERROR, FRAME_PIECE, FRAME_SOUND, type RxRing } from "./rxRing.ts"
 import type { ReceiveContext, ReceiveStrategy } from "./strategy.ts"
 import type { Transmit } from "./transmit.ts"
 import type { TxRing } from "./txRing.ts"
@@ -29,6 +29,7 @@ const ACCOUNT_DRIVER = accountDriver
 const ACCOUNT_INTERRUPT = accountInterrupt
 const ACCOUNT_MMIO = accountMmio
 const EIMS = eims
+const SOUND = FRAME_SOUND
 
 /** Frames that the stack may have waiting for a CPU outside of its polls (delayed ACKs). */
 const BACKLOG_MAX = 64
@@ -48,6 +49,9 @@ export class Napi {
   polls = 0
   framesTaken = 0
   framesDropped = 0
+  /** Frames dropped for an error that the device found, and for having more than one descriptor. */
+  framesWithError = 0
+  framesSplit = 0
   declare private readonly world: DriverWorld
   declare private readonly options: NapiOptions
   /** Bit q: queue q has raised an interrupt that is not yet booked; queue q is being polled. */
@@ -55,6 +59,8 @@ export class Napi {
   declare private readonly active: Int32Array
   declare private readonly queues: Int32Array
   declare private readonly received: Int32Array
+  /** 1 when what the CPU takes from the ring is not to go up. */
+  declare private readonly isRejected: Uint8Array
   declare private readonly backlogPhys: Int32Array
   declare private readonly backlogBytes: Int32Array
   /** Oldest waiting frame of each CPU, and how many there are: what is sent first leaves first. */
@@ -79,6 +85,7 @@ export class Napi {
     this.active = new Int32Array(cpus.count)
     this.queues = new Int32Array(cpus.count)
     this.received = new Int32Array(cpus.count)
+    this.isRejected = new Uint8Array(cpus.count)
     this.backlogPhys = new Int32Array(cpus.count * BACKLOG_MAX)
     this.backlogBytes = new Int32Array(cpus.count * BACKLOG_MAX)
     this.backlogHead = new Int32Array(cpus.count)
@@ -187,6 +194,8 @@ export class Napi {
         return cpus.isAhead(cpu) ? cpus.lookAgain(cpu, this.next) : this.refillRing(cpu)
       }
       cpus.spend(cpu, ACCOUNT_DRIVER, costs.descriptorWorkPs)
+      const verdict = ring.judge()
+      if (verdict !== SOUND) this.reject(cpu, verdict)
       context.headBytes[cpu] = ring.doneHeadBytes()
       context.bodyBytes[cpu] = ring.doneBodyBytes()
       const taken = strategy.take(cpu, this.taken)
@@ -198,10 +207,24 @@ export class Napi {
     return this.refillRing(cpu)
   }
 
+  /** A frame that is not to go up is taken like any other, so that its buffers keep their place in the order. */
+  private readonly reject = (cpu: number, verdict: number): void => {
+    this.isRejected[cpu] = 1
+    if (verdict === FRAME_ERROR) this.framesWithError++
+    else if (verdict !== FRAME_PIECE) this.framesSplit++
+  }
+
+  private readonly letGo = (cpu: number): number => {
+    const { context, strategy } = this.options
+    this.isRejected[cpu] = 0
+    return context.isTaken[cpu] === 0 ? this.released : strategy.release(cpu, this.released)
+  }
+
   /** The frame goes up, an answer goes out, the buffers go back: `released`, or the step to wait in. */
   private readonly deliver = (cpu: number): number => {
     const { stack } = this.world
     const { context, strategy, transmit } = this.options
+    if (this.isRejected[cpu] !== 0) return this.letGo(cpu)
     if (context.isTaken[cpu] === 0) {
       this.framesDropped++
       return this.released

@@ -3,7 +3,7 @@
  * back at the end. The work of a frame is in napi.ts, transmit.ts and the strategies.
  */
 import type { Coherent } from "@vnic/dma-api/core"
-import { EICS } from "@vnic/nic-device/registers"
+import { DESCRIPTOR_BYTES, EICS } from "@vnic/nic-device/registers"
 import { Blocks } from "./blocks.ts"
 import {
   maskInterrupts,
@@ -45,8 +45,16 @@ export interface DriverStatistics {
   readonly framesReceived: number
   /** Frames given up because no replacement buffers could be had. */
   readonly framesDroppedNoBuffer: number
+  /** Frames in which the device found an error. */
+  readonly framesDroppedError: number
+  /** Frames of more than one descriptor, each counted once. */
+  readonly framesDroppedSplit: number
   readonly framesTransmitted: number
   readonly framesDroppedTransmit: number
+  /** Receive maps that count already, in parts, for frames to come: see `ReceiveStrategy.mapsAhead`. */
+  readonly rxMapsAhead: number
+  /** Receive unmaps that do not count yet, in parts, for frames that are gone. */
+  readonly rxUnmapsBehind: number
 }
 
 /** No memory for a ring, or it could not be mapped. */
@@ -59,7 +67,6 @@ export interface NoRingMemory {
 export type DriverFailure = BringUpFailure | NoRingMemory
 
 const BOOT_CPU = 0
-const DESCRIPTOR_BYTES = 16
 /** A poll of 64 frames takes less than this or not much more; a CPU that is still busy after all waits is let be. */
 const QUIESCE_PS = 100_000_000
 const QUIESCE_WAITS_MAX = 1000
@@ -127,6 +134,7 @@ export class NetDriver {
         if (ring.filled[slot] === 1) this.strategy.discard(BOOT_CPU, ring, slot)
       }
       ring.filled.fill(0)
+      ring.nextToClean = ring.nextToUse
       this.strategy.finish(BOOT_CPU, ring.queue)
     }
     for (const ring of this.txRings) this.transmit.discard(BOOT_CPU, ring)
@@ -160,14 +168,18 @@ export class NetDriver {
   }
 
   statistics(): DriverStatistics {
-    const { napi, transmit } = this
+    const { napi, rxRings, strategy, transmit } = this
     return {
       interrupts: napi.interrupts,
       polls: napi.polls,
       framesReceived: napi.framesTaken,
       framesDroppedNoBuffer: napi.framesDropped,
+      framesDroppedError: napi.framesWithError,
+      framesDroppedSplit: napi.framesSplit,
       framesTransmitted: transmit.frames,
-      framesDroppedTransmit: transmit.dropped
+      framesDroppedTransmit: transmit.dropped,
+      rxMapsAhead: rxRings.reduce((sum, ring) => sum + strategy.mapsAhead(ring), 0),
+      rxUnmapsBehind: rxRings.reduce((sum, ring) => sum + strategy.unmapsBehind(ring), 0)
     }
   }
 }

@@ -14,13 +14,17 @@ import {
   RXD_PACKET_HIGH_WORD,
   RXD_PACKET_LOW_WORD,
   RXD_WB_DD_BIT,
+  RXD_WB_EOP_BIT,
   RXD_WB_HEADER_LENGTH_MASK,
   RXD_WB_HEADER_LENGTH_SHIFT,
-  RXD_WB_LENGTH_MASK
+  RXD_WB_LENGTH_MASK,
+  RXD_WB_RXE_BIT
 } from "@vnic/nic-device/registers"
 
 // Module constants: an imported binding costs more in the hottest loops.
 const DD = RXD_WB_DD_BIT
+const EOP = RXD_WB_EOP_BIT
+const RXE_EOP = RXD_WB_RXE_BIT | RXD_WB_EOP_BIT
 const HDR_LEN_SHIFT = RXD_WB_HEADER_LENGTH_SHIFT
 const HDR_LEN_MASK = RXD_WB_HEADER_LENGTH_MASK
 const LENGTH_MASK = RXD_WB_LENGTH_MASK
@@ -28,6 +32,15 @@ const WORDS = DESCRIPTOR_WORDS
 const STATUS_WORD = 2
 const LENGTH_WORD = 3
 const TWO_TO_32 = 4294967296
+
+/** What a finished descriptor says of its frame: it is whole and without error; */
+export const FRAME_SOUND = 0
+/** it is whole, and the device found an error in it (RXE); */
+export const FRAME_ERROR = 1
+/** it has more than one descriptor, which frames no longer than the two buffers never have: its last, */
+export const FRAME_SPLIT = 2
+/** and each before. */
+export const FRAME_PIECE = 3
 
 export class RxRing {
   declare readonly queue: number
@@ -39,6 +52,8 @@ export class RxRing {
   nextToUse = 0
   /** What the device was told last. */
   tail = 0
+  /** The frame of the descriptor before goes on in the next one. */
+  private isSplit = false
   /** 1 when the slot has buffers. */
   declare readonly filled: Uint8Array
   declare readonly headPhys: Int32Array
@@ -71,6 +86,19 @@ export class RxRing {
   isDone(): boolean {
     if (this.nextToClean === this.nextToUse) return false
     return (this.words[this.baseWord + this.nextToClean * WORDS + STATUS_WORD]! & DD) !== 0
+  }
+
+  /** FRAME_SOUND, or why the finished descriptor's frame is none to hand up. To be asked once for each descriptor. */
+  judge(): number {
+    const status = this.words[this.baseWord + this.nextToClean * WORDS + STATUS_WORD]!
+    return (status & RXE_EOP) === EOP && !this.isSplit ? FRAME_SOUND : this.judgeUnsound(status)
+  }
+
+  private judgeUnsound(status: number): number {
+    const wasSplit = this.isSplit
+    this.isSplit = (status & EOP) === 0
+    if (this.isSplit) return FRAME_PIECE
+    return wasSplit ? FRAME_SPLIT : FRAME_ERROR
   }
 
   /** Bytes of the finished descriptor in its header buffer. */

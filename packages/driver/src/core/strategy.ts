@@ -40,6 +40,13 @@ export interface ReceiveStrategy {
   take(cpu: number, then: StepId): StepId
   release(cpu: number, then: StepId): StepId
   fill(cpu: number, then: StepId): StepId
+  /**
+   * Parts of mapped blocks that no slot has got yet: a block's map is counted when it is made, all of its buffers'
+   * frames come later. 0 where each buffer has a map of its own.
+   */
+  mapsAhead(ring: RxRing): number
+  /** Parts of mapped blocks that have been given back, and will be unmapped with the rest of their block. */
+  unmapsBehind(ring: RxRing): number
   /** At shutdown, with no other CPU at work: gives a filled slot's buffers back. */
   discard(cpu: number, ring: RxRing, slot: number): void
   /** At shutdown, after every slot was discarded: gives back what is held for later frames. */

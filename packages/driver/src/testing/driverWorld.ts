@@ -1,7 +1,7 @@
 /** A small world around a driver: CPUs, memory and the DMA API are real, the device and the stack are doubles. */
 import {
   makeDmaApi,
-  type Backend,
+  type BackendName,
   type Device,
   type DmaApi,
   type Finding,
@@ -17,7 +17,7 @@ import { ScriptedDevice } from "./scriptedDevice.ts"
 /** What a test may change; the driver's own options are among it. */
 export interface TestWorldOptions extends Partial<NetDriverOptions> {
   /** `iommu` when left out, with a table that is a Map. */
-  readonly backend?: Backend
+  readonly backend?: BackendName
   readonly lockAcrossTableWrite?: LockAcrossTableWrite
   readonly cpuCount?: number
   /** 64 KiB when left out. */
@@ -64,6 +64,7 @@ export class TestWorld {
 
   constructor(options: TestWorldOptions) {
     const { backend = "iommu", lockAcrossTableWrite = "both" } = options
+    const isTranslated = backend === "iommu" || backend === "window"
     this.simulation = options.simulation ?? simulationOf(options)
     const { cpus, memory, pages, profile, timeline } = this.simulation
     this.driverOptions = { ...TEST_DRIVER_OPTIONS, ...options }
@@ -77,11 +78,12 @@ export class TestWorld {
       table: this.table
     })
     this.dmaDevice = this.dma.attach("nic0", DMA_MASK)
+    pages.freed = (phys, sizeBytes) => this.dma.debug?.pageFreed(phys, sizeBytes)
     this.device = new ScriptedDevice({
       timeline,
       cpus,
       memory,
-      translate: (busAddr) => (backend === "iommu" ? this.table.translate(busAddr) : busAddr),
+      translate: (busAddr) => (isTranslated ? this.table.translate(busAddr) : busAddr),
       accessed: (busAddr, sizeBytes, direction, atPs) => {
         if (sizeBytes > 0) this.dmaDevice.accessed(busAddr, sizeBytes, direction, atPs)
       },

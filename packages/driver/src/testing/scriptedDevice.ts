@@ -77,6 +77,8 @@ export interface QueuedFrame {
 export interface DeliveryOptions {
   /** Its bytes are written now, its descriptor when `writeBack` is called. */
   readonly isLate?: boolean
+  /** The frame goes on in the next descriptor: no EOP. */
+  readonly isContinued?: boolean
   /** Bits of the status and error word besides DD and EOP. */
   readonly statusBits?: number
 }
@@ -263,7 +265,8 @@ export class ScriptedDevice implements RegisterWindow {
       this.memory.writeBytes(buffers.headBus, bytes.subarray(0, headBytes)) &&
       this.memory.writeBytes(buffers.bodyBus, bytes.subarray(headBytes))
     const header = headBytes > 0 ? (headBytes << RXD_WB_HEADER_LENGTH_SHIFT) | RXD_WB_SPH_BIT : 0
-    const status = RXD_WB_DD_BIT | RXD_WB_EOP_BIT | (options.statusBits ?? 0)
+    const end = options.isContinued === true ? 0 : RXD_WB_EOP_BIT
+    const status = RXD_WB_DD_BIT | end | (options.statusBits ?? 0)
     ring.writeBacks.push({ slot: buffers.slot, words: [header, 0, status, bytes.length - headBytes] })
     if (options.isLate !== true) this.writeBack(queue)
     return isWritten

@@ -5,6 +5,16 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import type { NodeServices } from "../node/services.ts"
 
+/** As many runs as the built-in scenarios have; how many a file has is not known before it is read. */
+const RUNS_EXPECTED = 3
+
+/** Lets the threads of runs load while the command loads. */
+const withThreads = async <M>(count: number, load: () => Promise<M>): Promise<M> => {
+  const { startThreads } = await import("../node/threads.ts")
+  startThreads(count)
+  return load()
+}
+
 /** Loads a command and the platform's services, and runs it. */
 const handle = <M, E>(
   load: () => Promise<M>,
@@ -19,6 +29,18 @@ const json = Flag.String("json").pipe(
   Flag.withMetavar("FILE|-"),
   Flag.withDescription("Write the results as JSON to a file, or to stdout and nothing else with -"),
   Flag.optional
+)
+
+const reproducible = Flag.Boolean("reproducible").pipe(
+  Flag.withoutNegation,
+  Flag.withDefault(false),
+  Flag.withDescription("Leave wall-clock times out of the results, so that equal runs give equal bytes")
+)
+
+const quiet = Flag.Boolean("quiet").pipe(
+  Flag.withoutNegation,
+  Flag.withDefault(false),
+  Flag.withDescription("Print no table and no progress")
 )
 
 const run = Command.make(
@@ -43,20 +65,12 @@ const run = Command.make(
       Flag.optional
     ),
     json,
-    reproducible: Flag.Boolean("reproducible").pipe(
-      Flag.withoutNegation,
-      Flag.withDefault(false),
-      Flag.withDescription("Leave wall-clock times out of the results, so that equal runs give equal bytes")
-    ),
-    quiet: Flag.Boolean("quiet").pipe(
-      Flag.withoutNegation,
-      Flag.withDefault(false),
-      Flag.withDescription("Print no table and no progress")
-    )
+    reproducible,
+    quiet
   },
   (input) =>
     handle(
-      () => import("./run.ts"),
+      () => withThreads(input.only.length || RUNS_EXPECTED, () => import("./run.ts")),
       (module) => module.runCommand(input)
     )
 ).pipe(
@@ -90,10 +104,53 @@ const replay = Command.make(
   },
   (input) =>
     handle(
-      () => import("./replay.ts"),
+      () => withThreads(1, () => import("./replay.ts")),
       (module) => module.replayCommand(input)
     )
 ).pipe(Command.withDescription("Send the frames of a real capture through the device"))
+
+const optionalText = (name: string, metavar: string, description: string) =>
+  Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
+
+const optionalNumber = (name: string, description: string) =>
+  Flag.Int(name).pipe(Flag.withMetavar("N"), Flag.withDescription(description), Flag.optional)
+
+const contention = Command.make(
+  "contention",
+  {
+    line: optionalText("line", "NAME,…|all", "Lines to draw, by name (default: all)"),
+    threads: optionalText("threads", "N,…", "Numbers of threads (default: 1,2,4 and so on to 1024)"),
+    ops: optionalNumber("ops", "Map and unmap pairs of each thread (default: 1000000)"),
+    pattern: optionalText("pattern", "NAME", "once (default), fifo:N, two-rings or random"),
+    granule: optionalNumber("granule", "IOMMU pages of 4 KiB that a call maps (default: 1)"),
+    direction: optionalText("direction", "NAME", "bidirectional (default), to-device or from-device"),
+    maskBits: optionalNumber("mask-bits", "Address bits of the device (default: 32)"),
+    delay: optionalText("delay", "TIME", "Busy-wait between map and unmap, as in '5 us'"),
+    flush: optionalText("flush", "POLICY", "strict, lazy-global or lazy-per-cpu; not for TCE tables"),
+    profile: optionalText("profile", "NAME", "Platform in place of each line's own"),
+    seed: optionalNumber("seed", "Seed of start phases and random lifetimes (default: 1)"),
+    exact: Flag.Boolean("exact").pipe(
+      Flag.withoutNegation,
+      Flag.withDefault(false),
+      Flag.withDescription("Simulate every pair of every point")
+    ),
+    json,
+    plot: optionalText("plot", "FILE.svg|.png", "Draw time against threads, both axes logarithmic"),
+    reproducible,
+    quiet
+  },
+  (input) =>
+    handle(
+      () => import("./contention.ts"),
+      (module) => module.contentionCommand(input)
+    )
+).pipe(
+  Command.withDescription("Time map and unmap against the number of threads, a line for each allocator"),
+  Command.withExamples([
+    { command: "vnic contention --plot contention.svg", description: "Every line, 1 to 1024 threads" },
+    { command: "vnic contention --line bitmap,bitmap-outside --threads 1,8,32 --pattern fifo:512" }
+  ])
+)
 
 const list = Command.make(
   "list",
@@ -130,5 +187,5 @@ const schema = Command.make("schema", {}, () =>
 /** The whole command. */
 export const vnic = Command.make("vnic").pipe(
   Command.withDescription("A simulated 10GbE NIC with its driver, DMA API and IOMMU: what does a choice cost?"),
-  Command.withSubcommands([run, replay, list, show, schema])
+  Command.withSubcommands([run, replay, contention, list, show, schema])
 )

@@ -39,9 +39,18 @@ const tolerateClosedPipes = (): void => {
   }
 }
 
+/** A terminal that is closed interrupts the command as Ctrl-C does, so that no temporary file stays behind. */
+const interruptOnHangUp = (): void => {
+  process.on("SIGHUP", () => {
+    // Nobody listens any more when the command is over.
+    if (!process.emit("SIGTERM")) process.exit(1)
+  })
+}
+
 /** Runs the command with these arguments and ends the process with its exit code. */
 export const main = (args: ReadonlyArray<string>): void => {
   tolerateClosedPipes()
+  interruptOnHangUp()
   const program = Command.runWith(vnic, { version })(args).pipe(
     Effect.onExit((exit) => {
       const message = Exit.isFailure(exit) ? messageOf(exit.cause) : undefined

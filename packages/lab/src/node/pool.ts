@@ -1,6 +1,6 @@
 /** Runs side by side, each in a worker of its own, so that one failing run does not take the others along. */
 import { availableParallelism } from "node:os"
-import { Worker as Thread } from "node:worker_threads"
+import type { Worker as Thread } from "node:worker_threads"
 import * as NodeWorker from "@effect/platform-node/NodeWorker"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -8,9 +8,7 @@ import type * as Result from "effect/Result"
 import * as Worker from "effect/workers/Worker"
 import { RunFailed } from "../Errors.ts"
 import type { RunOutput, RunRequest, WorkerMessage } from "./protocol.ts"
-
-/** Sources run as TypeScript and the published package as JavaScript: the worker is what this file is. */
-const WORKER_FILE = new URL(`./worker${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url)
+import { takeThread } from "./threads.ts"
 
 const runInWorker = Effect.fnUntraced(function* (request: RunRequest, onProgress: (fraction: number) => void) {
   const failed = (reason: string) => new RunFailed({ run: request.name, reason })
@@ -18,7 +16,7 @@ const runInWorker = Effect.fnUntraced(function* (request: RunRequest, onProgress
   const done = yield* Deferred.make<RunOutput, RunFailed>()
   let thread: Thread | undefined
   const spawn = (): Thread => {
-    thread = new Thread(WORKER_FILE)
+    thread = takeThread()
     return thread
   }
   const handle = (message: WorkerMessage) => {

@@ -11,7 +11,7 @@ const reasonOf = (cause: Cause.Cause<unknown>): string => {
   return error instanceof Error ? error.message : String(error)
 }
 
-const serve = Effect.gen(function* () {
+const conversation = Effect.gen(function* () {
   const platform = yield* WorkerRunnerPlatform
   const runner = yield* platform.start<WorkerMessage, RunRequest>()
   yield* runner.run((port, request) => {
@@ -38,4 +38,7 @@ const serve = Effect.gen(function* () {
   })
 })
 
-void Effect.runPromise(serve.pipe(Effect.provide(NodeWorkerRunner.layer)))
+/** Takes the run that comes next, in the thread that calls this. */
+export const serve = (): void => {
+  void Effect.runPromise(conversation.pipe(Effect.provide(NodeWorkerRunner.layer)))
+}

@@ -1,5 +1,10 @@
 /** Entry of a worker. Compiled modules are kept between runs: loading is most of what a short run takes. */
 import * as nodeModule from "node:module"
+import { parentPort } from "node:worker_threads"
+import { inlineMore } from "./engine.ts"
 
 nodeModule.enableCompileCache()
-await import("./serve.ts")
+inlineMore()
+const { serve } = await import("./serve.ts")
+// What this thread said before its taker listens would be lost: it begins when it is told to.
+parentPort!.once("message", serve)

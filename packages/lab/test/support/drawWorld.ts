@@ -2,6 +2,7 @@
 import { makePrng } from "@vnic/sim/core"
 
 const STREAM = 0x776f_726c
+const OTHER_STREAM = 0x6f74_6872
 
 /** A scenario as it would be written, drawn by a seed; not every draw is possible. */
 export const drawWorld = (seed: number): Record<string, unknown> => {
@@ -10,6 +11,8 @@ export const drawWorld = (seed: number): Record<string, unknown> => {
   const pick = <A>(...values: ReadonlyArray<A>): A => values[between(0, values.length - 1)]!
   const strategy = pick("map-per-packet", "page-chunk", "direct")
   const isDirect = strategy === "direct" || pick(true, false, false, false, false)
+  // Backends that came later have a stream of their own, so that the other draws stay what they were.
+  const isOther = makePrng(seed, OTHER_STREAM).uniform() < 0.4
   const queues = pick(1, 2, 3, 4, 8, 16)
   const placement = pick("even", "random", "random")
   const flows = placement === "even" ? queues * between(1, 4) : between(1, 64)
@@ -43,8 +46,8 @@ export const drawWorld = (seed: number): Record<string, unknown> => {
     host: { memory: "128 MiB", cpus: Math.min(32, queues * pick(1, 1, 2) + pick(0, 1)) },
     iommu: isDirect ? { kind: "none" } : { kind: "tce", window: pick("256 MiB", "1 GiB"), multiTce: pick(true, false) },
     dma: isDirect
-      ? { backend: "direct" }
-      : { backend: "iommu", lockAcrossTableWrite: pick("both", "unmap", "none"), debug: true },
+      ? { backend: isOther ? "bounce" : "direct" }
+      : { backend: isOther ? "window" : "iommu", lockAcrossTableWrite: pick("both", "unmap", "none"), debug: true },
     driver: { strategy, budget: pick(1, 8, 64, 300), tx: { small: pick("copy", "map") } },
     traffic: pick(true, false) ? closedLoop : openLoop
   }

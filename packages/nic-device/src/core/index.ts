@@ -1,6 +1,7 @@
 export { type BusConstants } from "./bus.ts"
 export { type DeviceCounters } from "./counters.ts"
 export { VECTOR_COUNT } from "./interrupts.ts"
+export { FRAME_MAX_BYTES } from "./mac.ts"
 export {
   DEFAULT_MAC_ADDRESS,
   LINK_UP_PS,

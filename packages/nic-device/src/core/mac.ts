@@ -38,7 +38,7 @@ const { dropIndex, SIZE_BIN_LAST, sizeBin, statisticOf } = Statistic
 const VLAN_TAG_BYTES = 4
 const ETHER_TYPE_VLAN = 0x8100
 /** Longest frame with FCS when jumbo frames are off. */
-const FRAME_MAX_BYTES = 1518
+export const FRAME_MAX_BYTES = 1518
 const RECEIVE_ADDRESSES = 128
 /** Where the 12 bits that index MTA begin in the last two address bytes, by MCSTCTRL.MO. */
 const MULTICAST_SHIFTS = [4, 3, 2, 0]

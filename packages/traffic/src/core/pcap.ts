@@ -64,10 +64,18 @@ export interface CaptureProblem {
   readonly expected: string
 }
 
+/** An instant since the epoch. In picoseconds it would be more than a double holds exactly. */
+export interface Stamp {
+  readonly seconds: number
+  readonly nanoseconds: number
+}
+
 /** The records of a capture; arrays are indexed by record, from 0. */
 export interface Capture {
   readonly frameCount: number
-  /** Stamps relative to the first record's, picoseconds; never falling, see `stampsFalling`. */
+  /** The first record's stamp. */
+  readonly origin: Stamp
+  /** Stamps relative to `origin`, picoseconds; never falling, see `stampsFalling`. */
   readonly stampsPs: Float64Array
   /** Where the record's bytes begin in the file, and how many there are. */
   readonly offsets: Float64Array
@@ -98,6 +106,7 @@ export function readCapture(bytes: Uint8Array): CaptureResult {
   const frameCount = countRecords(view, header)
   const capture = {
     frameCount,
+    origin: { seconds: 0, nanoseconds: 0 },
     stampsPs: new Float64Array(frameCount),
     offsets: new Float64Array(frameCount),
     keptBytes: new Int32Array(frameCount),
@@ -161,6 +170,7 @@ function countRecords(view: DataView, header: FileHeader): number {
 
 interface MutableCapture {
   readonly frameCount: number
+  origin: Stamp
   readonly stampsPs: Float64Array
   readonly offsets: Float64Array
   readonly keptBytes: Int32Array
@@ -179,7 +189,10 @@ function readRecords(view: DataView, header: FileHeader, capture: MutableCapture
     if (problem !== undefined) return problem
     const seconds = view.getUint32(offset, isLittleEndian)
     const fraction = view.getUint32(offset + 4, isLittleEndian)
-    if (index === 0) firstSeconds = seconds
+    if (index === 0) {
+      firstSeconds = seconds
+      capture.origin = { seconds, nanoseconds: fraction * (NANOSECONDS_PER_SECOND / unitsPerSecond) }
+    }
     const stampPs = (seconds - firstSeconds) * SECOND_PS + fraction * (SECOND_PS / unitsPerSecond)
     if (stampPs - capture.stampsPs[0]! > SPAN_SECONDS_MAX * SECOND_PS) {
       const found = `a stamp ${seconds - firstSeconds} s behind the first`
@@ -258,7 +271,9 @@ function findRecordProblem(
 /** Whole frames to be written, in the order in which they are written. */
 export interface CaptureFrames {
   readonly frameCount: number
-  /** Stamps from the epoch, picoseconds; written in whole nanoseconds, rounded down. */
+  /** The instant that stamps count from. */
+  readonly origin: Stamp
+  /** Stamps relative to `origin`, picoseconds; written in whole nanoseconds, rounded down. */
   readonly stampsPs: Float64Array
   /** Where each frame begins in `bytes`, and its length. */
   readonly offsets: ArrayLike<number>
@@ -268,7 +283,7 @@ export interface CaptureFrames {
 
 /** The file that holds these frames: nanosecond stamps, little-endian. */
 export function writeCapture(frames: CaptureFrames): Uint8Array {
-  const { bytes, frameCount, lengthBytes, offsets, stampsPs } = frames
+  const { bytes, frameCount, lengthBytes, offsets, origin, stampsPs } = frames
   let size = FILE_HEADER_BYTES
   for (let index = 0; index < frameCount; index++) size += RECORD_HEADER_BYTES + lengthBytes[index]!
   const file = new Uint8Array(size)
@@ -281,8 +296,8 @@ export function writeCapture(frames: CaptureFrames): Uint8Array {
   let at = FILE_HEADER_BYTES
   for (let index = 0; index < frameCount; index++) {
     const length = lengthBytes[index]!
-    const nanoseconds = Math.floor(stampsPs[index]! / PS_PER_NS)
-    view.setUint32(at, Math.floor(nanoseconds / NANOSECONDS_PER_SECOND), true)
+    const nanoseconds = origin.nanoseconds + Math.floor(stampsPs[index]! / PS_PER_NS)
+    view.setUint32(at, origin.seconds + Math.floor(nanoseconds / NANOSECONDS_PER_SECOND), true)
     view.setUint32(at + 4, nanoseconds % NANOSECONDS_PER_SECOND, true)
     view.setUint32(at + 8, length, true)
     view.setUint32(at + 12, length, true)

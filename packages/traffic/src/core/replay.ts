@@ -28,7 +28,7 @@ import type { Link } from "./link.ts"
 import { FIRST_BIT, LAST_BIT } from "./medium.ts"
 import { Pacer } from "./pacer.ts"
 import type { Pattern } from "./pattern.ts"
-import type { Capture } from "./pcap.ts"
+import type { Capture, Stamp } from "./pcap.ts"
 import { FRAME_NONE, type FrameSource, type LinkPeer, type Wire } from "./ports.ts"
 
 /** Captured bytes of one frame that go through its slot; the rest stays where it is. */
@@ -67,6 +67,9 @@ export function replayOutsideBytes(capture: Capture): number {
 export class Replay implements FrameSource, LinkPeer {
   readonly kind = "replay"
   declare readonly frameCount: number
+  /** The capture's first stamp, and the virtual time at which its record was due. */
+  declare readonly origin: Stamp
+  startPs = 0
   /** Captured bytes of each record in memory, padded to 60 where the frame is shorter. */
   declare readonly storage: Int32Array
   declare readonly keptBytes: Int32Array
@@ -114,6 +117,7 @@ export class Replay implements FrameSource, LinkPeer {
     this.times = link.inbound.state
     this.pattern = options.pattern
     this.frameCount = frameCount
+    this.origin = capture.origin
     this.storage = new Int32Array(frameCount)
     this.keptBytes = capture.keptBytes.slice()
     this.lengthBytes = capture.lengthBytes.slice()
@@ -185,6 +189,7 @@ export class Replay implements FrameSource, LinkPeer {
   /** The first record is due now. */
   start(): void {
     const nowPs = this.timeline.clock[0]!
+    this.startPs = nowPs
     for (let index = 0; index < this.frameCount; index++) this.schedulesPs[index]! += nowPs
     this.isRunning = true
     this.link.kick()

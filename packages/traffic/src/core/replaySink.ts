@@ -87,8 +87,9 @@ export class ReplaySink extends Sink {
   }
 
   /**
-   * Delivered frames as they arrived, in the order of the link; stamps are the times of their last bits.
-   * None when their bytes were not kept.
+   * Delivered frames as they arrived, in the order of the link. A stamp is the capture's first one and the time
+   * from the replay's start to the frame's last bit, so that the file opens beside the capture. None when their
+   * bytes were not kept.
    */
   delivered(): CaptureFrames {
     const { source } = this
@@ -98,7 +99,8 @@ export class ReplaySink extends Sink {
     })
     return {
       frameCount: records.length,
-      stampsPs: Float64Array.from(records, (record) => source.lastBitsPs[record]!),
+      origin: source.origin,
+      stampsPs: Float64Array.from(records, (record) => source.lastBitsPs[record]! - source.startPs),
       offsets: Float64Array.from(records, (record) => this.keptOffsets[record]!),
       lengthBytes: Int32Array.from(records, (record) => source.lengthBytes[record]!),
       bytes: this.kept ?? new Uint8Array(0)

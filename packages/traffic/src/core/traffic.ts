@@ -143,6 +143,7 @@ const placementOf = (options: TrafficOptions, flowCount: number): PlacementOptio
 
 const NO_FRAMES: CaptureFrames = {
   frameCount: 0,
+  origin: { seconds: 0, nanoseconds: 0 },
   stampsPs: new Float64Array(0),
   offsets: [],
   lengthBytes: [],

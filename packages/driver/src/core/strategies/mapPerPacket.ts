@@ -164,6 +164,9 @@ export class MapPerPacket implements ReceiveStrategy {
     return this.world.cpus.leave(cpu)
   }
 
+  readonly mapsAhead = (): number => 0
+  readonly unmapsBehind = (): number => 0
+
   readonly discard = (cpu: number, ring: RxRing, slot: number): void => {
     const { device } = this.world
     device.unmapSingle(cpu, ring.headBus[slot]!, HEAD_BUFFER_BYTES, FROM_DEVICE)

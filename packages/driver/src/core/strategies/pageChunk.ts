@@ -174,6 +174,19 @@ export class PageChunk implements ReceiveStrategy {
     ring.fill(slot, head, body)
   }
 
+  readonly mapsAhead = ({ queue }: RxRing): number => {
+    return this.heads[queue]!.uncutShare + this.bodies[queue]!.uncutShare
+  }
+
+  readonly unmapsBehind = (ring: RxRing): number => {
+    const heads = this.heads[ring.queue]!
+    const bodies = this.bodies[ring.queue]!
+    const slot = ring.nextToClean
+    // Without a posted slot all that was cut has been given back.
+    if (ring.posted === 0) return heads.cutShare + bodies.cutShare
+    return heads.shareBefore(ring.headPhys[slot]!) + bodies.shareBefore(ring.bodyPhys[slot]!)
+  }
+
   readonly discard = (cpu: number, ring: RxRing, slot: number): void => {
     this.giveBack(cpu, ring.headPhys[slot]!, this.heads[0]!)
     this.giveBack(cpu, ring.bodyPhys[slot]!, this.bodies[0]!)

@@ -1,0 +1,167 @@
+/** What a point's machine has counted since a moment, and the point that comes of it. */
+import type { DmaShape } from "@vnic/dma-api"
+import type { IommuShape } from "@vnic/iommu"
+import type { SimulationCore } from "@vnic/sim"
+import type { Benchmark, Histogram } from "./benchmark.ts"
+import type { CallTimes, Point, Refusal, Steps } from "./contentionResult.ts"
+import type { Line } from "./lines.ts"
+import type { Estimate } from "./sampling.ts"
+import type { Settings } from "./settings.ts"
+
+const PS_PER_SECOND = 1e12
+const PS_PER_NS = 1000
+/** Of a sample whose threads all get on alike: the slowest over the fastest. */
+const EVEN_SHARE = 0.97
+
+/** One point: a line at a number of threads. */
+export interface PointRequest {
+  readonly line: Line
+  readonly threads: number
+  readonly settings: Settings
+  /** Whether a good sample ends the run. */
+  readonly isSampled: boolean
+  /** Called now and then with the share of the pairs that have ended. */
+  readonly onProgress?: (fraction: number) => void
+}
+
+/** Simulated time is exact to the picosecond up to 2^53 of them. */
+export const SECONDS_MAX = 9007
+
+interface Counts {
+  readonly lockWaitPs: ReadonlyArray<number>
+  readonly busyPs: number
+  readonly hypercalls: number
+  readonly perMap: Float64Array
+  readonly perUnmap: Float64Array
+  readonly pairsOfThread: Float64Array
+  readonly pairsOfCpu: Float64Array
+}
+
+const NO_STEPS = new Float64Array(4)
+
+/** Counts from the last `reset` on, or from the beginning. */
+export class Meter {
+  private readonly world: SimulationCore
+  private readonly dma: DmaShape["core"]
+  private readonly iommu: IommuShape["core"]
+  private from: Counts | undefined
+
+  constructor(world: SimulationCore, dma: DmaShape["core"], iommu: IommuShape["core"]) {
+    this.world = world
+    this.dma = dma
+    this.iommu = iommu
+  }
+
+  reset(benchmark: Benchmark): void {
+    this.from = this.read(benchmark)
+  }
+
+  private read({ cpus, pairsOfCpu, pairsOfThread }: Benchmark): Counts {
+    const { cpus: host } = this.world
+    const work = this.dma.space?.allocator.work
+    return {
+      lockWaitPs: host.lockCounts().map(({ waitPs }) => waitPs),
+      busyPs: cpus.reduce((sum, cpu) => sum + host.busyPs(cpu), 0),
+      hypercalls: this.iommu.paravirtual?.pvdma.hypercalls ?? 0,
+      perMap: (work?.allocations ?? NO_STEPS).slice(),
+      perUnmap: (work?.frees ?? NO_STEPS).slice(),
+      pairsOfThread: pairsOfThread.slice(),
+      pairsOfCpu: pairsOfCpu.slice()
+    }
+  }
+
+  /** What was counted since the round began, or in all. */
+  since(benchmark: Benchmark, isWhole: boolean): Counts {
+    const { from } = this
+    const to = this.read(benchmark)
+    if (from === undefined || isWhole) return to
+    const less = (after: Float64Array, before: Float64Array): Float64Array =>
+      after.map((value, index) => value - before[index]!)
+    return {
+      // A lock may be made while the threads run.
+      lockWaitPs: to.lockWaitPs.map((waitPs, lock) => waitPs - (from.lockWaitPs[lock] ?? 0)),
+      busyPs: to.busyPs - from.busyPs,
+      hypercalls: to.hypercalls - from.hypercalls,
+      perMap: less(to.perMap, from.perMap),
+      perUnmap: less(to.perUnmap, from.perUnmap),
+      pairsOfThread: less(to.pairsOfThread, from.pairsOfThread),
+      pairsOfCpu: less(to.pairsOfCpu, from.pairsOfCpu)
+    }
+  }
+
+  lockWait({ busyPs, lockWaitPs }: Counts): Point["lockWait"] {
+    const waits = new Map<string, number>()
+    for (const [lock, { name }] of this.world.cpus.lockCounts().entries()) {
+      waits.set(name, (waits.get(name) ?? 0) + lockWaitPs[lock]! / busyPs)
+    }
+    return [...waits].map(([lock, share]) => ({ lock, share })).toSorted((left, right) => right.share - left.share)
+  }
+}
+
+const callTimes = (times: Histogram): CallTimes => ({
+  p50: times.percentile(0.5) / PS_PER_NS,
+  p99: times.percentile(0.99) / PS_PER_NS,
+  p999: times.percentile(0.999) / PS_PER_NS
+})
+
+const stepsOf = (work: Float64Array, calls: number): Steps => ({
+  nodes: work[0]! / calls,
+  words: work[1]! / calls,
+  cacheLines: work[2]! / calls,
+  locks: work[3]! / calls
+})
+
+/** Jain's index and the slowest over the fastest, of speeds. */
+const fairnessOf = (speeds: ReadonlyArray<number>): Point["fairness"] => {
+  const sum = speeds.reduce((total, one) => total + one, 0)
+  const squares = speeds.reduce((total, one) => total + one * one, 0)
+  return { jain: (sum * sum) / (speeds.length * squares), minOverMax: Math.min(...speeds) / Math.max(...speeds) }
+}
+
+/** Speeds of whoever the pairs were shared between. */
+const speedsOf = (benchmark: Benchmark, counts: Counts, isWhole: boolean): ReadonlyArray<number> => {
+  if (isWhole) return [...benchmark.endedPs].map((endedPs, thread) => counts.pairsOfThread[thread]! / endedPs)
+  const isShared = benchmark.endedPs.length > benchmark.cpus.length
+  return isShared ? benchmark.cpus.map((cpu) => counts.pairsOfCpu[cpu]!) : [...counts.pairsOfThread]
+}
+
+/** The point that a run gives: of all its pairs, or of a sample of them. */
+export const pointOf = (
+  { line, settings, threads }: PointRequest,
+  benchmark: Benchmark,
+  meter: Meter,
+  estimate: Estimate | undefined
+): Point | Refusal => {
+  const pairs = threads * settings.ops
+  const isSampled = estimate !== undefined
+  const endPs = isSampled ? pairs * estimate.pairPs : Math.max(...benchmark.endedPs)
+  const seconds = endPs / PS_PER_SECOND
+  if (seconds > SECONDS_MAX) return { line: line.name, threads, seconds }
+  const counts = meter.since(benchmark, !isSampled)
+  const fairness = fairnessOf(speedsOf(benchmark, counts, !isSampled))
+  // Who is alone on a core is done before the others, who are faster then: that is not what was sampled.
+  const isEven = threads > benchmark.cpus.length || fairness.minOverMax > EVEN_SHARE
+  const times = isSampled ? benchmark.roundTimes : benchmark.times
+  const counted = isSampled ? estimate.pairs : pairs
+  return {
+    line: line.name,
+    profile: line.profile,
+    pattern: settings.pattern.name,
+    threads,
+    seconds,
+    secondsCi95: isSampled ? seconds * estimate.ci95Share : 0,
+    opsPerSecond: pairs / seconds,
+    pairs,
+    pairsSimulated: counted,
+    isSampled,
+    isSettled: !isSampled || (estimate.isGood && isEven),
+    mapNs: callTimes(times.map),
+    unmapNs: callTimes(times.unmap),
+    lockWait: meter.lockWait(counts),
+    perMap: stepsOf(counts.perMap, counted),
+    perUnmap: stepsOf(counts.perUnmap, counted),
+    hypercallsPerPair: counts.hypercalls / counted,
+    hypercalls: isSampled ? Math.round((counts.hypercalls / counted) * pairs) : counts.hypercalls,
+    fairness
+  }
+}

@@ -1,0 +1,106 @@
+/** A study's chart: time against threads, both on logarithmic axes, as a Vega-Lite specification. */
+import type { TopLevelSpec } from "vega-lite"
+import type { ContentionEnvelope } from "./contentionResult.ts"
+import { LINES } from "./lines.ts"
+
+/** A colour and a mark for each line, so that either tells it apart. */
+const COLOURS = [
+  "#7f7f7f",
+  "#000000",
+  "#1f77b4",
+  "#d62728",
+  "#ff7f0e",
+  "#bcbd22",
+  "#2ca02c",
+  "#17becf",
+  "#9467bd",
+  "#8c564b",
+  "#e377c2",
+  "#005f27",
+  "#6b8f00"
+]
+const MARKS = [
+  "circle",
+  "square",
+  "diamond",
+  "triangle-up",
+  "triangle-down",
+  "cross",
+  "triangle-right",
+  "triangle-left"
+]
+const FONT = "DejaVu Sans, Liberation Sans, Arial, sans-serif"
+
+const GRID = { gridColor: "#e4e4e4" } as const
+
+/** Powers of ten from the one below to the one above. */
+const powersOfTen = (low: number, high: number): Array<number> => {
+  const first = Math.floor(Math.log10(low))
+  const last = Math.ceil(Math.log10(high))
+  return Array.from({ length: last - first + 1 }, (_, index) => 10 ** (first + index))
+}
+
+const names = LINES.map(({ name }) => name)
+
+/** The chart of these points. */
+export const plotSpec = (envelope: ContentionEnvelope): TopLevelSpec => {
+  const { seed, settings, unsettled, version } = envelope
+  const points = [...envelope.points, ...unsettled]
+  const shown = names.filter((name) => points.some(({ line }) => line === name))
+  const style = <Style>(styles: ReadonlyArray<Style>): Array<Style> =>
+    shown.map((name) => styles[names.indexOf(name) % styles.length]!)
+  const profiles = [...new Set(points.map(({ profile }) => profile))]
+  const threads = [...new Set(points.map((point) => point.threads))]
+  const seconds = points.map((point) => point.seconds)
+  const legend = { title: null, orient: "right", symbolSize: 70, rowPadding: 4 } as const
+  return {
+    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+    title: {
+      text: `Time for ${settings.ops.toLocaleString("en")} map and unmap pairs a thread, ${settings.pattern}`,
+      subtitle: [
+        `${profiles.join(", ")} · vnic ${version}, seed ${seed}`,
+        ...(unsettled.length === 0 ? [] : ["hollow: the sample did not settle, the whole run may well take longer"])
+      ],
+      anchor: "start"
+    },
+    width: 620,
+    height: 460,
+    background: "white",
+    config: { font: FONT, title: { font: FONT, subtitleFont: FONT } },
+    data: {
+      values: points.map((point) => ({
+        line: point.line,
+        seconds: point.seconds,
+        threads: point.threads,
+        isGuess: !point.isSettled
+      }))
+    },
+    layer: [
+      { mark: { type: "line", strokeWidth: 1.6 } },
+      { mark: { type: "point", filled: true, size: 55, opacity: 1 } },
+      {
+        transform: [{ filter: "datum.isGuess" }],
+        mark: { type: "point", filled: true, size: 16, opacity: 1 },
+        encoding: { color: { value: "white" } }
+      }
+    ],
+    encoding: {
+      x: {
+        field: "threads",
+        type: "quantitative",
+        title: "threads",
+        scale: { type: "log", base: 2, nice: false },
+        axis: { ...GRID, values: threads, format: "d", labelOverlap: true }
+      },
+      y: {
+        field: "seconds",
+        type: "quantitative",
+        title: "time (s)",
+        scale: { type: "log", nice: true },
+        axis: { ...GRID, values: powersOfTen(Math.min(...seconds), Math.max(...seconds)), format: "~g" }
+      },
+      color: { field: "line", type: "nominal", scale: { domain: shown, range: style(COLOURS) }, legend },
+      shape: { field: "line", type: "nominal", scale: { domain: shown, range: style(MARKS) }, legend }
+    }
+  }
+}

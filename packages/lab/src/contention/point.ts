@@ -1,0 +1,158 @@
+/** One point of a line: builds its machine, lets the threads run, and reads off what it cost. */
+import { Dma, DmaOptions, DmaTable } from "@vnic/dma-api"
+import { Iommu, IommuOptions } from "@vnic/iommu"
+import { findProfile, profileValues, Simulation, type SimulationCore } from "@vnic/sim"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { RunFailed } from "../Errors.ts"
+import { dmaPorts } from "../Ports.ts"
+import { dmaLayer } from "../World.ts"
+import { Benchmark } from "./benchmark.ts"
+import type { Point, Refusal } from "./contentionResult.ts"
+import { deviceMapper, type Mapper, tableMapper } from "./mapper.ts"
+import { Meter, pointOf, type PointRequest } from "./meter.ts"
+import { slotsOf, Slots } from "./patterns.ts"
+import { hasOwnBuffers, TCE_WINDOW_BYTES } from "./room.ts"
+import { Sampler } from "./sampling.ts"
+import { DIRECTIONS, inThreads, iommuKindOf } from "./settings.ts"
+
+const DEVICE_NAME = "benchmark"
+const PAGE_BYTES = 4096
+/** Memory for tables, lists and queues. */
+const TABLES_BYTES = 2 ** 25
+/** Simulated time between two looks at Ctrl-C and progress. */
+const LOOK_PS = 5e9
+const LOTTERY_STREAM = 2
+/** Pairs of a batch: so many, and so many for each CPU. */
+const BATCH_PAIRS = 256
+const BATCH_PAIRS_PER_CPU = 32
+/** Pairs of a run that may as well be simulated whole. */
+const SHORT_PAIRS = 2 ** 18
+
+const bufferBytesOf = ({ line, settings, threads }: PointRequest): number =>
+  threads * (hasOwnBuffers(line) ? slotsOf(settings.pattern) : 1) * settings.granulePages * PAGE_BYTES
+
+/** The machine of a point: all its CPUs, the IOMMU of its platform, the DMA API of its line. */
+const machineLayer = (request: PointRequest) => {
+  const { line, settings } = request
+  const profile = profileValues(findProfile(line.profile)!)
+  const kind = line.path === "direct" ? "none" : iommuKindOf(line.profile)
+  const iommu = Schema.decodeSync(IommuOptions)({ kind, window: `${TCE_WINDOW_BYTES} B` })
+  const dma = Schema.decodeSync(DmaOptions)({
+    backend: line.path === "direct" ? "direct" : "iommu",
+    allocator: line.allocator,
+    lockAcrossTableWrite: line.lockAcrossTableWrite,
+    flush: line.flush,
+    debug: false
+  })
+  // Buffers of many sizes are cut from blocks, so that the blocks' ends may be lost.
+  const memoryBytes = 2 * TABLES_BYTES + Math.ceil(bufferBytesOf(request) / TABLES_BYTES) * TABLES_BYTES
+  return dmaLayer({ dma }).pipe(
+    Layer.provideMerge(dmaPorts),
+    Layer.provideMerge(Iommu.layer(iommu)),
+    Layer.provideMerge(
+      Simulation.layer({
+        profile,
+        seed: settings.seed,
+        hostMemoryBytes: memoryBytes,
+        outsideBytes: 0,
+        frameCapacity: 1,
+        cpuCount: profile.coreCount * profile.threadsPerCore,
+        threadsPerCore: profile.threadsPerCore
+      })
+    )
+  )
+}
+
+/** A buffer for each slot of each thread, or one for all slots of a thread. */
+const makeBuffers = ({ pages }: SimulationCore, request: PointRequest): Int32Array => {
+  const { line, settings, threads } = request
+  const perThread = slotsOf(settings.pattern)
+  const ownEach = hasOwnBuffers(line)
+  const bufferBytes = settings.granulePages * PAGE_BYTES
+  const order = pages.orderFor(bufferBytes)
+  const blockBytes = pages.pageSizeBytes * 2 ** order
+  const buffers = new Int32Array(threads * perThread)
+  let next = 0
+  let end = 0
+  for (let at = 0; at < buffers.length; at++) {
+    if (!ownEach && at % perThread > 0) {
+      buffers[at] = buffers[at - 1]!
+      continue
+    }
+    if (next + bufferBytes > end) {
+      next = pages.allocate(order)
+      // A block at address 0 is left alone: bus address 0 is never handed out.
+      if (next === 0) next = pages.allocate(order)
+      if (next < 0) throw new RunFailed({ run: `of ${line.name}`, reason: "no memory is left for the buffers" })
+      end = next + blockBytes
+    }
+    buffers[at] = next
+    next += bufferBytes
+  }
+  return buffers
+}
+
+const mapperOf = Effect.fnUntraced(function* ({ line, settings }: PointRequest) {
+  const sizeBytes = settings.granulePages * PAGE_BYTES
+  const direction = DIRECTIONS.indexOf(settings.direction) as 0 | 1 | 2
+  if (line.path === "table") {
+    return tableMapper(yield* DmaTable, (yield* Simulation).core.cpus.count, sizeBytes, direction)
+  }
+  const device = yield* (yield* Dma).attach({ name: DEVICE_NAME, dmaMask: 2 ** settings.maskBits - 1 })
+  return deviceMapper(device.core, sizeBytes, direction) satisfies Mapper
+})
+
+const measure = Effect.fnUntraced(function* (request: PointRequest) {
+  const { isSampled, line, settings, threads } = request
+  const simulation = yield* Simulation
+  const world = simulation.core
+  const lottery = world.prng(LOTTERY_STREAM)
+  const cpuCount = Math.min(threads, world.cpus.count)
+  const meter = new Meter(world, (yield* Dma).core, (yield* Iommu).core)
+  const batchPairs = Math.max(BATCH_PAIRS, BATCH_PAIRS_PER_CPU * cpuCount)
+  const sampler = isSampled ? new Sampler(batchPairs) : undefined
+  const benchmark: Benchmark = new Benchmark({
+    world,
+    mapper: yield* mapperOf(request),
+    slots: new Slots(settings.pattern, threads, (bound) => lottery.below(bound)),
+    threads,
+    ops: settings.ops,
+    delayPs: settings.delayPs,
+    buffers: makeBuffers(world, request),
+    sampler,
+    onRound: () => meter.reset(benchmark)
+  })
+  const pairs = threads * settings.ops
+  while (!benchmark.isOver) {
+    yield* simulation.setEnd(world.timeline.nowPs + LOOK_PS)
+    yield* simulation.runSlice
+    request.onProgress?.(benchmark.pairsOfThread.reduce((sum, one) => sum + one, 0) / pairs)
+    yield* Effect.yieldNow
+  }
+  if (benchmark.failedWithLive !== undefined) {
+    const reason = `a map failed with ${benchmark.failedWithLive} mappings alive`
+    return yield* new RunFailed({ run: `of ${line.name} with ${inThreads(threads)}`, reason })
+  }
+  const isWhole = benchmark.endedPs.every((endedPs) => endedPs > 0)
+  return pointOf(request, benchmark, meter, isWhole ? undefined : sampler?.estimate)
+})
+
+const simulated = (request: PointRequest): Effect.Effect<Point | Refusal, RunFailed> =>
+  Effect.scoped(measure(request)).pipe(
+    Effect.provide(machineLayer(request)),
+    Effect.catchTags({
+      HostDoesNotFit: (error) => Effect.fail(new RunFailed({ run: `of ${request.line.name}`, reason: error.message })),
+      TableDoesNotFit: (error) => Effect.fail(new RunFailed({ run: `of ${request.line.name}`, reason: error.message }))
+    })
+  )
+
+/** Simulates a point: whole, or until its sample is good or given up; a short one rather whole than not settled. */
+export const runPoint = Effect.fnUntraced(function* (
+  request: PointRequest
+): Effect.fn.Return<Point | Refusal, RunFailed> {
+  const outcome = yield* simulated(request)
+  const isUnsettled = "pairs" in outcome && !outcome.isSettled
+  return isUnsettled && outcome.pairs <= SHORT_PAIRS ? yield* simulated({ ...request, isSampled: false }) : outcome
+})

@@ -1,0 +1,174 @@
+/**
+ * What must hold between the lines of the contention study.
+ *
+ * Goal: the shapes that the mechanism has to bring forth, none of which is coded anywhere: the order of the lines,
+ * linear growth beyond the hardware threads, the flat lock, the knee, the pools, the walk of the old tree. Method:
+ * sampled points of the real study, at its million pairs a thread; a small study is also simulated whole.
+ */
+import * as Effect from "effect/Effect"
+import { describe, expect, it } from "vitest"
+import type { Point } from "../src/contention/contentionResult.ts"
+import { LINES } from "../src/contention/lines.ts"
+import { settingsOf, type Written } from "../src/contention/settings.ts"
+import { runStudy, type Forecast } from "../src/contention/study.ts"
+
+const TIMEOUT_MS = 120_000
+const POWER7_LINES = LINES.filter(({ profile }) => profile === "power7-pseries").map(({ name }) => name)
+const HARDWARE_THREADS = 32
+
+const study = (written: Written, onForecast?: (forecast: Forecast) => void) =>
+  Effect.runPromise(runStudy(settingsOf(written), onForecast === undefined ? {} : { onForecast }))
+
+/** Points of a study by line and threads. */
+const points = async (written: Written): Promise<(line: string, threads: number) => Point> => {
+  const { points: found } = await study(written)
+  return (line, threads) => {
+    const point = found.find((one) => one.line === line && one.threads === threads)
+    if (point === undefined) throw new Error(`no point of ${line} with ${threads} threads`)
+    return point
+  }
+}
+
+describe("lines", { timeout: TIMEOUT_MS }, async () => {
+  const THREADS = [1, 4, 8, 16, 32, 64, 256]
+  const at = await points({ threads: THREADS.join() })
+  const peak = (line: string): number => Math.max(...THREADS.map((threads) => at(line, threads).opsPerSecond))
+
+  it.each(THREADS)("are in order at %i threads: direct, identity, every allocator", (threads) => {
+    const identity = at("identity", threads)
+    expect(at("direct", threads).seconds).toBeLessThan(identity.seconds)
+    expect(at("iommu-only", threads).seconds).toBeLessThan(identity.seconds)
+    const allocators = POWER7_LINES.filter((name) => !["direct", "iommu-only", "identity"].includes(name))
+    expect(allocators.filter((line) => at(line, threads).seconds < identity.seconds)).toEqual([])
+  })
+
+  it.each(POWER7_LINES)("%s grows linearly beyond the hardware threads", (line) => {
+    const seconds = at(line, HARDWARE_THREADS).seconds
+    expect(at(line, 64).seconds / seconds / 2).toBeCloseTo(1, 1)
+    expect(at(line, 256).seconds / at(line, 64).seconds / 4).toBeCloseTo(1, 1)
+  })
+
+  it("bitmap gains nothing from threads: its lock is held across the hypercall", () => {
+    expect(peak("bitmap")).toBeLessThan(1.05 * at("bitmap", 1).opsPerSecond)
+    expect(at("bitmap", 8).lockWait[0]).toMatchObject({ lock: "TCE table lock", share: expect.closeTo(7 / 8, 1) })
+  })
+
+  it("bitmap-outside has a knee, then falls as the hand-off grows", () => {
+    expect(at("bitmap-outside", 8).opsPerSecond).toBeGreaterThan(3 * at("bitmap-outside", 1).opsPerSecond)
+    expect(at("bitmap-outside", 16).opsPerSecond).toBeLessThan(0.7 * peak("bitmap-outside"))
+    expect(at("bitmap-outside", 32).opsPerSecond).toBeLessThan(0.7 * at("bitmap-outside", 16).opsPerSecond)
+  })
+
+  it("bitmap-pool's peak is less than four of bitmap-outside's", () => {
+    expect(peak("bitmap-pool")).toBeGreaterThan(peak("bitmap-outside"))
+    expect(peak("bitmap-pool")).toBeLessThan(4 * peak("bitmap-outside"))
+  })
+
+  it("make two hypercalls a pair, but for direct", () => {
+    const made = POWER7_LINES.map((line) => [line, Math.round(at(line, 16).hypercallsPerPair * 100) / 100])
+    expect(made).toEqual(POWER7_LINES.map((line) => [line, line === "direct" ? 0 : 2]))
+    expect(at("rbtree-x86", 8).hypercalls).toBe(0)
+  })
+
+  it("of VT-d wait for the invalidation queue when strict, and for their list when lazy", () => {
+    expect(at("rbtree-x86", 16).lockWait[0]!.lock).toBe("invalidation queue")
+    expect(at("rbtree-x86-lazy", 16).lockWait[0]!.lock).toBe("deferred unmap lock")
+    expect(at("rbtree-x86-lazy", 1).seconds).toBeLessThan(at("rbtree-x86", 1).seconds)
+  })
+
+  it("are fair where all threads have a core to themselves", () => {
+    expect(POWER7_LINES.filter((line) => at(line, 8).fairness.jain < 0.99)).toEqual([])
+  })
+})
+
+describe("the tree of 2013", { timeout: TIMEOUT_MS }, () => {
+  it("visits one node with one ring, first in, first out, whatever its depth", async () => {
+    for (const depth of [16, 128, 512]) {
+      const at = await points({ line: "rbtree", threads: "1", pattern: `fifo:${depth}` })
+      // None where the tree is empty above the hole that is taken.
+      expect(at("rbtree", 1).perMap.nodes).toBeLessThanOrEqual(1)
+      expect(at("rbtree", 1).perMap.nodes).toBeGreaterThan(0.9)
+    }
+  })
+
+  it("visits more with two rings, the more the more is mapped", async () => {
+    const nodes: Array<number> = []
+    for (const depth of [16, 64, 256]) {
+      const { points: good, unsettled } = await study({
+        line: "rbtree",
+        threads: "1",
+        pattern: `two-rings:${depth}`,
+        ops: 20_000,
+        exact: true
+      })
+      nodes.push([...good, ...unsettled][0]!.perMap.nodes)
+    }
+    expect(nodes[0]).toBeGreaterThan(2)
+    expect(nodes[1]).toBeGreaterThan(2 * nodes[0]!)
+    expect(nodes[2]).toBeGreaterThan(2 * nodes[1]!)
+  })
+
+  it("is said not to have settled while it ages", async () => {
+    const { points: good, unsettled } = await study({ line: "rbtree", threads: "8", pattern: "fifo:512" })
+    expect([good, unsettled.map(({ isSettled }) => isSettled)]).toEqual([[], [false]])
+  })
+})
+
+describe("a study", { timeout: TIMEOUT_MS }, () => {
+  const small: Written = { line: "bitmap-outside,rbtree-rcache,rbtree-x86", threads: "1,16,40", ops: 4000 }
+
+  it("gives the same points again, and others with another seed", async () => {
+    const pattern = "random:16"
+    const first = await study({ ...small, pattern })
+    expect(await study({ ...small, pattern })).toEqual(first)
+    expect(await study({ ...small, pattern, seed: 2 })).not.toEqual(first)
+  })
+
+  it("that is simulated whole says so first, and agrees with its sample", async () => {
+    const forecasts: Array<Forecast> = []
+    const whole = await study({ ...small, exact: true }, (forecast) => forecasts.push(forecast))
+    expect(forecasts).toEqual([{ points: 9, pairs: 3 * (1 + 16 + 40) * 4000, wallSeconds: expect.any(Number) }])
+    const sampled = await study(small)
+    expect(whole.points.every(({ isSampled }) => !isSampled)).toBe(true)
+    expect(sampled.points.some(({ isSampled }) => isSampled)).toBe(true)
+    for (const [index, point] of whole.points.entries()) {
+      const { fairness, mapNs, perMap, seconds } = sampled.points[index]!
+      // A whole run begins with the threads apart by up to 10 us, and ends when the last is done.
+      expect(Math.abs(seconds / point.seconds - 1)).toBeLessThan(0.03)
+      expect(mapNs.p50 / point.mapNs.p50).toBeCloseTo(1, 1)
+      expect(perMap.cacheLines).toBeCloseTo(point.perMap.cacheLines, 0)
+      expect(fairness.jain).toBeCloseTo(point.fairness.jain, 1)
+    }
+  })
+
+  it("does not take a sample of uneven threads for the time until the last is done", async () => {
+    const { points: good, unsettled } = await study({ line: "direct", threads: "8,12,16" })
+    expect([good.map(({ threads }) => threads), unsettled.map(({ threads }) => threads)]).toEqual([[8, 16], [12]])
+    const short = await study({ line: "direct", threads: "12", ops: 5000 })
+    expect(short.points.map(({ isSampled, isSettled }) => [isSampled, isSettled])).toEqual([[false, true]])
+  })
+
+  it("refuses what passes the end of time, and fails when nothing is left", async () => {
+    const { points: good, refused } = await study({ line: "direct,bitmap", threads: "1", ops: 10_000_000_000 })
+    expect([good.map(({ line }) => line), refused.map(({ line }) => line)]).toEqual([["direct"], ["bitmap"]])
+    await expect(study({ line: "bitmap", threads: "1", ops: 10_000_000_000 })).rejects.toThrow("simulated seconds")
+    await expect(study({ line: "direct,bitmap", threads: "1", ops: 10_000_000_000, exact: true })).rejects.toThrow(
+      "of bitmap with 1 thread failed"
+    )
+  })
+
+  it("takes every setting to the machine", async () => {
+    const one = async (written: Written): Promise<Point> =>
+      (await study({ line: "ring", threads: "1", ops: 2000, ...written })).points[0]!
+    const plain = await one({})
+    const delayed = await one({ delay: "5 us" })
+    expect((delayed.seconds - plain.seconds) / 2000).toBeCloseTo(5e-6, 7)
+    // Sixteen pages are one call with a list.
+    const large = await one({ granule: 16 })
+    expect(large.hypercallsPerPair).toBeCloseTo(2, 2)
+    expect(large.mapNs.p50).toBeGreaterThan(plain.mapNs.p50 + 200)
+    const x86 = await one({ profile: "x86-sandybridge" })
+    expect([x86.profile, x86.hypercalls]).toEqual(["x86-sandybridge", 0])
+    expect((await one({ direction: "to-device", maskBits: 24, pattern: "fifo:64" })).pairs).toBe(2000)
+  })
+})

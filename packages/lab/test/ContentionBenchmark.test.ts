@@ -1,0 +1,143 @@
+/**
+ * The benchmark program by itself.
+ *
+ * Goal: every thread does its pairs, neither more nor fewer, on the CPUs that it should, in the time that they
+ * take. Method: a mapper that takes a known time and remembers what is mapped, on machines with the CPUs and time
+ * slices of a profile; the times are compared with closed forms.
+ */
+import { ACCOUNTS, findProfile, profileValues } from "@vnic/sim"
+import { makeSimulation } from "@vnic/sim/core"
+import { describe, expect, it } from "vitest"
+import { Benchmark, placement } from "../src/contention/benchmark.ts"
+import type { Mapper } from "../src/contention/mapper.ts"
+import { parsePattern, type Pattern, Slots } from "../src/contention/patterns.ts"
+
+const MAP_PS = 300_000
+const UNMAP_PS = 200_000
+const DELAY_PS = 1_000_000
+const PAIR_PS = MAP_PS + UNMAP_PS
+/** Threads begin within 10 us of each other. */
+const SPREAD_PS = 10_000_000
+const ACCOUNT = ACCOUNTS.indexOf("dmaApi")
+const values = profileValues(findProfile("power7-pseries")!)
+
+const run = (threads: number, ops: number, pattern: string, delayPs = 0, failAfter = Infinity) => {
+  const world = makeSimulation({
+    profile: values,
+    seed: 1,
+    hostMemoryBytes: 2 ** 20,
+    outsideBytes: 0,
+    frameCapacity: 1,
+    cpuCount: 32,
+    threadsPerCore: 4
+  })
+  const live = new Set<number>()
+  const counts = { maps: 0, liveMax: 0, misuse: 0 }
+  const mapped = new Float64Array(32)
+  const mapper: Mapper = {
+    mapped,
+    beginMap: (cpu, phys, then) => {
+      world.cpus.spend(cpu, ACCOUNT, MAP_PS)
+      counts.maps++
+      if (live.has(phys)) counts.misuse++
+      live.add(phys)
+      counts.liveMax = Math.max(counts.liveMax, live.size)
+      mapped[cpu] = counts.maps > failAfter ? -1 : phys + 7
+      return then
+    },
+    beginUnmap: (cpu, phys, busAddr, then) => {
+      world.cpus.spend(cpu, ACCOUNT, UNMAP_PS)
+      if (!live.delete(phys) || busAddr !== phys + 7) counts.misuse++
+      return then
+    }
+  }
+  const slots = new Slots(parsePattern(pattern) as Pattern, threads, () => 0)
+  const benchmark = new Benchmark({
+    world,
+    mapper,
+    slots,
+    threads,
+    ops,
+    delayPs,
+    buffers: Int32Array.from({ length: threads * slots.perThread }, (_, index) => index),
+    sampler: undefined,
+    onRound: () => undefined
+  })
+  while (!benchmark.isOver) {
+    world.run.setEnd(world.timeline.nowPs + 1e9)
+    world.run.runSlice()
+  }
+  return { benchmark, counts, live, world, endPs: Math.max(...benchmark.endedPs) }
+}
+
+describe("threads", () => {
+  it.each([
+    [1, "once"],
+    [8, "once"],
+    [3, "fifo:5"],
+    [40, "fifo:3"],
+    [5, "two-rings:8"],
+    [70, "random:4"]
+  ])("%i of them, %s: every map is undone once", (threads, pattern) => {
+    const { benchmark, counts, live } = run(threads, 50, pattern)
+    expect(counts).toMatchObject({ maps: 50 * threads, misuse: 0 })
+    expect(live.size).toBe(0)
+    expect([...benchmark.pairsOfThread]).toEqual(Array.from({ length: threads }, () => 50))
+    expect(benchmark.endedPs.every((endedPs) => endedPs > 0)).toBe(true)
+  })
+
+  it("keep mapped what their pattern says, and no more than they map at all", () => {
+    const { liveMax } = run(4, 30, "fifo:6").counts
+    expect(liveMax).toBeGreaterThan(4 * 5)
+    expect(liveMax).toBeLessThanOrEqual(4 * 6)
+    expect(run(4, 3, "fifo:6").counts).toMatchObject({ maps: 12, liveMax: 12, misuse: 0 })
+  })
+
+  it("up to one a core take as long as one", () => {
+    for (const threads of [1, 8]) {
+      const { endPs } = run(threads, 100, "once")
+      expect(endPs).toBeGreaterThanOrEqual(100 * PAIR_PS)
+      expect(endPs).toBeLessThan(100 * PAIR_PS + SPREAD_PS)
+    }
+  })
+
+  it("that share cores get the speed of the profile", () => {
+    const ops = 2000
+    const { endPs } = run(32, ops, "once")
+    expect(endPs / ((ops * PAIR_PS) / values.speedWithFourThreads)).toBeCloseTo(1, 2)
+  })
+
+  it("wait by the clock, however many share a core", () => {
+    const { endPs } = run(32, 100, "once", DELAY_PS)
+    expect(endPs).toBeGreaterThanOrEqual(100 * (PAIR_PS / values.speedWithFourThreads + DELAY_PS))
+    expect(endPs).toBeLessThan(100 * (PAIR_PS / values.speedWithFourThreads + DELAY_PS) + SPREAD_PS)
+  })
+
+  it("beyond the CPUs take turns in time slices, all alike", () => {
+    const ops = 3000
+    const { benchmark, endPs } = run(128, ops, "once")
+    const alonePs = (ops * PAIR_PS) / values.speedWithFourThreads
+    // Four threads a CPU, and a switch for each slice.
+    const switches = 1 + values.contextSwitch / values.speedWithFourThreads / values.timeSlice
+    expect(endPs / (4 * alonePs * switches)).toBeCloseTo(1, 2)
+    // Each has a slice before any has its second one.
+    expect(Math.min(...benchmark.endedPs)).toBeGreaterThan(values.timeSlice)
+    expect(benchmark.cpus).toHaveLength(32)
+  })
+
+  it("stop when a map fails", () => {
+    const { benchmark } = run(8, 100, "fifo:4", 0, 150)
+    expect(benchmark.failedWithLive).toBeGreaterThan(16)
+  })
+
+  it("book all of their CPUs' time", () => {
+    const { world } = run(40, 50, "fifo:3")
+    for (let cpu = 0; cpu < 32; cpu++) expect(world.cpus.bookedPs(cpu)).toBe(world.cpus.busyPs(cpu))
+  })
+})
+
+describe("placement", () => {
+  it("gives each core a thread before any gets a second", () => {
+    expect(placement(3, 2)).toEqual([0, 2, 4, 1, 3, 5])
+  })
+})

@@ -1,0 +1,65 @@
+/**
+ * When a sample stands for a whole run.
+ *
+ * Goal: a steady stream of pairs is sampled shortly, a noisy one for as long as its interval needs, and one that
+ * drifts is never taken for steady. Method: made-up times between pairs, with means that are known.
+ */
+import { makePrng } from "@vnic/sim/core"
+import { describe, expect, it } from "vitest"
+import { estimateOf, Sampler, type Verdict } from "../src/contention/sampling.ts"
+
+const BATCH_PAIRS = 50
+const ROUND_PAIRS = 20 * BATCH_PAIRS
+
+/** Lets a sampler see pairs with these gaps until it is over, or until the pairs are. */
+const sample = (gapPs: (pair: number) => number, pairsMax = 1e6) => {
+  const sampler = new Sampler(BATCH_PAIRS)
+  let atPs = 1000
+  let verdict: Verdict = "more"
+  let pairs = 0
+  sampler.begin(atPs)
+  while (verdict !== "good" && verdict !== "hopeless" && pairs < pairsMax) {
+    atPs += gapPs(pairs++)
+    verdict = sampler.pairEnded(atPs)
+  }
+  return { estimate: sampler.estimate!, pairs, verdict }
+}
+
+describe("a sample", () => {
+  it("of equal times is good after a warm-up and one round", () => {
+    const { estimate, pairs, verdict } = sample(() => 700)
+    expect([verdict, pairs]).toEqual(["good", 2 * ROUND_PAIRS])
+    expect(estimate).toEqual({ pairPs: 700, ci95Share: 0, pairs: ROUND_PAIRS, isGood: true })
+  })
+
+  it("leaves the warm-up out", () => {
+    const { estimate } = sample((pair) => (pair < ROUND_PAIRS ? 5000 : 700))
+    expect(estimate.pairPs).toBe(700)
+  })
+
+  it("of noisy times goes on until its interval is narrow, and the mean lies in it", () => {
+    let within = 0
+    for (let seed = 1; seed <= 20; seed++) {
+      const prng = makePrng(seed)
+      const { estimate, pairs, verdict } = sample(() => 500 + 1000 * prng.uniform())
+      expect(verdict).toBe("good")
+      expect(estimate.ci95Share).toBeLessThan(0.01)
+      expect(pairs).toBeGreaterThan(2 * ROUND_PAIRS)
+      if (Math.abs(estimate.pairPs - 1000) <= 2 * 1000 * estimate.ci95Share) within++
+    }
+    expect(within).toBeGreaterThanOrEqual(18)
+  })
+
+  it("of times that grow is given up", () => {
+    expect(sample((pair) => 1000 + pair / 20).verdict).toBe("hopeless")
+    expect(sample((pair) => 1000 + Math.floor(pair / ROUND_PAIRS) * 60).verdict).toBe("hopeless")
+  })
+
+  it("has the interval of the textbook", () => {
+    const durations = Float64Array.from({ length: 20 }, (_, index) => (index % 2 === 0 ? 900 : 1100))
+    const { ci95Share, pairPs } = estimateOf(durations, 10)
+    expect(pairPs).toBe(100)
+    // Deviation sqrt(20 * 100^2 / 19), divided by sqrt(20), times 2.093.
+    expect(ci95Share).toBeCloseTo((2.093 * Math.sqrt((20 * 100 ** 2) / 19)) / Math.sqrt(20) / 1000, 12)
+  })
+})

@@ -1,0 +1,105 @@
+/**
+ * Views of a study.
+ *
+ * Goal: any number fits its column, and a chart tells every line from every other. Method: numbers of all sizes,
+ * and the specification of a chart with all lines.
+ */
+import { fc, it as property } from "@fast-check/vitest"
+import { describe, expect, it } from "vitest"
+import type { ContentionEnvelope, Point } from "../src/contention/contentionResult.ts"
+import { renderContention, short } from "../src/contention/contentionTable.ts"
+import { LINES } from "../src/contention/lines.ts"
+import { plotSpec } from "../src/contention/plot.ts"
+
+interface Encoding {
+  readonly scale: { readonly range: ReadonlyArray<string> }
+}
+
+const STEPS = { nodes: 1, words: 0, cacheLines: 3, locks: 1 }
+const TIMES = { p50: 900, p99: 1200, p999: 5000 }
+
+const pointOf = (line: string, threads: number, seconds: number): Point => ({
+  line,
+  profile: "power7-pseries",
+  pattern: "once",
+  threads,
+  seconds,
+  secondsCi95: seconds / 200,
+  opsPerSecond: (threads * 1e6) / seconds,
+  pairs: threads * 1e6,
+  pairsSimulated: 5120,
+  isSampled: true,
+  isSettled: true,
+  mapNs: TIMES,
+  unmapNs: TIMES,
+  lockWait: [{ lock: "iova tree", share: 0.5 }],
+  perMap: STEPS,
+  perUnmap: STEPS,
+  hypercallsPerPair: 2,
+  hypercalls: threads * 2e6,
+  fairness: { jain: 1, minOverMax: 1 }
+})
+
+const envelopeOf = (lines: ReadonlyArray<string>, points: ReadonlyArray<Point>): ContentionEnvelope => ({
+  schemaVersion: 1,
+  kind: "contention",
+  version: "0.1.0",
+  seed: 1,
+  settings: {
+    lines,
+    threads: [1, 1024],
+    ops: 1_000_000,
+    pattern: "once",
+    granulePages: 1,
+    direction: "bidirectional",
+    maskBits: 32,
+    delayPs: 0,
+    seed: 1,
+    isExact: false
+  },
+  points,
+  unsettled: [],
+  refused: []
+})
+
+describe("the table", () => {
+  property.prop([fc.double({ min: 1e-9, max: 9e8, noNaN: true })])("has numbers of four characters", (value) => {
+    expect(short(value).length).toBeLessThanOrEqual(4)
+    const read = Number(short(value).replace("k", "e3"))
+    if (value < 999_000) expect(Math.abs(read / value - 1)).toBeLessThan(value < 0.0095 || value > 9999 ? 0.5 : 0.06)
+  })
+
+  it("marks what is a guess and what was refused", () => {
+    const envelope = {
+      ...envelopeOf(["bitmap", "maple"], [pointOf("bitmap", 1, 1.72), pointOf("maple", 1, 1.78)]),
+      unsettled: [pointOf("bitmap", 1024, 6180)],
+      refused: [{ line: "maple", threads: 1024, seconds: 10_000 }]
+    }
+    expect(renderContention(envelope).split("\n")).toEqual([
+      "contention  power7-pseries  once, 1,000,000 pairs a thread",
+      "seconds, threads    1 1024",
+      "bitmap           1.72~6180",
+      "maple            1.78  >9k",
+      "2 of 2 points sampled, 95 % interval within 0.50 %",
+      "~ 1 guess, of a sample that was uneven or did not settle (0.50 %)",
+      "> 1 point would pass 9,007 simulated seconds and was refused"
+    ])
+  })
+})
+
+describe("the chart", () => {
+  it("tells all lines apart by colour, and most by mark", () => {
+    const names = LINES.map(({ name }) => name)
+    const spec = plotSpec(
+      envelopeOf(
+        names,
+        names.map((name) => pointOf(name, 1, 1))
+      )
+    )
+    const { color, shape } = (spec as unknown as { readonly encoding: Record<string, Encoding> }).encoding
+    const colours = color!.scale.range
+    expect(new Set(colours).size).toBe(LINES.length)
+    const looks = colours.map((colour, index) => `${colour} ${shape!.scale.range[index]}`)
+    expect(new Set(looks).size).toBe(LINES.length)
+  })
+})
