@@ -102,7 +102,8 @@ export interface DmaShape {
 }
 
 /** The decoded part of a scenario, and what operations cost on its platform. */
-export type DmaLayerOptions = DmaOptions & {
+export type DmaLayerOptions = Omit<DmaOptions, "allocator"> & {
+  readonly allocator: Required<Core.DmaApiOptions>["allocator"]
   readonly costs: Partial<Core.DmaCosts>
   /** Of the bounce backend. */
   readonly bounce?: Core.BounceSettings

@@ -21,7 +21,7 @@ async function run(index: number, names: ReadonlyArray<string>): Promise<Record<
 
 describe("the examples of the README", () => {
   it("the first one is short, runs, and does what its comments say", async () => {
-    expect(examples).toHaveLength(2)
+    expect(examples).toHaveLength(3)
     expect(examples[0]!.split("\n").filter((line) => line.trim() !== "").length).toBeLessThanOrEqual(20)
     const { busAddr, dma, entries } = await run(0, ["busAddr", "dma", "entries"])
     expect(busAddr).toBe(0x8000_0040)
@@ -32,5 +32,11 @@ describe("the examples of the README", () => {
   it("the Effect one runs", async () => {
     const { program } = await run(1, [])
     expect(await Effect.runPromise(program as Effect.Effect<number>)).toBe(0x1000)
+  })
+
+  it("the allocator of one's own never reuses an address", async () => {
+    const { addresses, table } = await run(2, ["addresses", "table"])
+    const { windowStart } = table as { windowStart: number }
+    expect((addresses as Array<number>).map((busAddr) => (busAddr - windowStart) / 4096)).toEqual([1, 2])
   })
 })

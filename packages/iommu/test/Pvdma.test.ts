@@ -37,6 +37,14 @@ describe("the guest's side", () => {
     expect(pvdma.hypercallCounts).toEqual({ putTce: 3, putTceIndirect: 1, stuffTce: 0, getTce: 3 })
   })
 
+  it("says how many pages of the guest the host pins", () => {
+    const { buffer, pvdma } = soloIommu()
+    pvdma.insert(0, 0, 3, buffer, DIRECTION_FROM_DEVICE)
+    expect(pvdma.pinnedPages()).toBe(3)
+    pvdma.remove(0, 1, 1)
+    expect(pvdma.pinnedPages()).toBe(2)
+  })
+
   it.each([1, 2, 16, 256])("makes one hypercall to map and one to unmap %i pages with multi-TCE", (count) => {
     const { buffer, pvdma } = soloIommu({ windowPages: WINDOW_PAGES })
     expect(pvdma.insert(0, 0, count, buffer, DIRECTION_FROM_DEVICE)).toBe(H_SUCCESS)

@@ -3,7 +3,7 @@
  * The devices of a table share them.
  */
 import { assert } from "@vnic/sim/core"
-import { ALLOCATORS, type AllocatorName } from "./allocators.ts"
+import { ALLOCATORS, type AllocatorName, type MakeAllocator } from "./allocators.ts"
 import {
   makeNoFlush,
   StrictFlush,
@@ -33,7 +33,7 @@ export interface AddressSpaceOptions {
   readonly host: Host
   readonly table: Table
   readonly costs: DmaCosts
-  readonly allocator: AllocatorName
+  readonly allocator: AllocatorName | MakeAllocator
   readonly lockAcrossTableWrite: LockAcrossTableWrite
   readonly flush: FlushName
   readonly flushGranularity: FlushGranularity
@@ -55,7 +55,8 @@ export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
     pagesBelow4GiB: Math.max(0, (PAST_4_GIB - table.windowStart) / pageBytes)
   }
   // What is freed later is freed without the lock that its unmap would have held.
-  const allocator: IovaAllocator = ALLOCATORS[options.allocator](window, isLazy ? "none" : options.lockAcrossTableWrite)
+  const make: MakeAllocator = typeof options.allocator === "string" ? ALLOCATORS[options.allocator] : options.allocator
+  const allocator: IovaAllocator = make(window, isLazy ? "none" : options.lockAcrossTableWrite)
   // A page that is shared is freed first, and flushed when its last user goes: see iommuBackend.ts.
   const free: FreeRange =
     allocator.uses === undefined ? allocator.beginFree.bind(allocator) : (_cpu, _first, _pages, then) => then

@@ -10,7 +10,7 @@
  */
 import { fail } from "@vnic/sim/core"
 import { makeAddressSpace, type AddressSpace } from "./addressSpace.ts"
-import type { AllocatorName } from "./allocators.ts"
+import type { AllocatorName, MakeAllocator } from "./allocators.ts"
 import type { Backend, BackendContext } from "./backend.ts"
 import { BounceBackend } from "./bounceBackend.ts"
 import { makeDmaDebug, type DmaDebug } from "./debug.ts"
@@ -68,8 +68,8 @@ export const DMA_API_DEFAULTS = {
 
 export interface DmaApiOptions {
   readonly backend: BackendName
-  /** How the iommu backend chooses addresses. */
-  readonly allocator?: AllocatorName
+  /** How the iommu backend chooses addresses: by name, or an allocator of the caller's own. */
+  readonly allocator?: AllocatorName | MakeAllocator
   /** When the bitmap's lock is held across the table write; the other allocators' never is, nor with a lazy flush. */
   readonly lockAcrossTableWrite?: LockAcrossTableWrite
   /** When addresses are handed out again. Lazy ones are for tables with `invalidation`: the others need no flush. */

@@ -110,6 +110,11 @@ export class Pvdma {
     this.hypercallPerTcePs = options.hypercallPerTcePs
   }
 
+  /** 4 KiB pages of the guest that the host keeps where they are, now. */
+  readonly pinnedPages = (): number => {
+    return this.hypervisor.pins.pinnedPages
+  }
+
   /** Bus address of a page of the window. */
   private readonly ioba = (iovaPage: number): number => {
     return this.windowStart + iovaPage * this.pageBytes
