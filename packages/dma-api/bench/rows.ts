@@ -6,15 +6,9 @@
  * and goes; in the random rows any of them may go. The tree of 2013 has two rings in one window, so that it
  * walks; its time is that of a node visited, everything else included.
  */
-import {
-  ALLOCATORS,
-  IOVA_NONE,
-  makePlainHost,
-  WORK_NODES,
-  type AllocatorName,
-  type IovaAllocator
-} from "@vnic/dma-api/core"
+import { ALLOCATORS, IOVA_NONE, WORK_NODES, type AllocatorName, type IovaAllocator } from "@vnic/dma-api/core"
 import { makePrng } from "@vnic/sim/core"
+import { makeBareHost } from "./bareHost.ts"
 
 /** A window of 1 GiB in pages of 4 KiB, page 0 reserved. */
 const PAGES = 1 << 18
@@ -40,33 +34,31 @@ interface Calls {
 
 /** One page at a time, each call run to its end. */
 function callsOf(name: AllocatorName): Calls {
-  const host = makePlainHost()
-  const window = { pageCount: PAGES, isFirstPageReserved: true, pagesBelow4GiB: PAGES_BELOW_4_GIB, host, costs: COSTS }
+  const host = makeBareHost()
+  const window = {
+    pageCount: PAGES,
+    pageShift: 12,
+    startPage: 0,
+    isFirstPageReserved: true,
+    reserved: [],
+    pagesBelow4GiB: PAGES_BELOW_4_GIB,
+    host,
+    costs: COSTS
+  }
   const allocator: IovaAllocator = ALLOCATORS[name](window, "none")
   const { firsts } = allocator
-  let physPage = 0
-  let freed = 0
-  const allocateDone = host.define("allocated", (cpu) => {
-    allocator.endAllocate(cpu)
-    return host.leave(cpu)
-  })
-  const allocateStep = host.define("allocate", (cpu) =>
-    allocator.beginAllocate(cpu, 1, 1, PAGES, physPage, allocateDone)
-  )
-  const freeDone = host.define("freed", (cpu) => host.leave(cpu))
-  const removed = host.define("removed", (cpu) => allocator.beginFree(cpu, freed, 1, freeDone))
-  const freeStep = host.define("free", (cpu) => allocator.beginRemove(cpu, removed))
+  const done = host.define("done", () => 0)
   return {
     allocator,
     allocate: (page) => {
-      physPage = page
-      host.runAlone(0, allocateStep)
+      host.runTo(allocator.beginAllocate(0, 1, 1, PAGES, page, done), done)
       if (firsts[0] === IOVA_NONE) throw new Error(`${name} is full`)
+      allocator.endAllocate(0)
       return firsts[0]!
     },
     free: (first) => {
-      freed = first
-      host.runAlone(0, freeStep)
+      host.runTo(allocator.beginRemove(0, done), done)
+      host.runTo(allocator.beginFree(0, first, 1, done), done)
     }
   }
 }

@@ -24,8 +24,8 @@ export class DmaHost extends Context.Service<DmaHost, DmaHostShape>()("@vnic/dma
 
 /** What translates the devices' addresses. */
 export class DmaTable extends Context.Service<DmaTable, Core.Table>()("@vnic/dma-api/DmaTable") {
-  /** A table without entries, for hosts without an IOMMU: the direct backend never asks it. */
-  static readonly layerNone: Layer.Layer<DmaTable> = Layer.sync(this, () => new FlatTable({ pageCount: 4 }))
+  /** No table, for hosts without an IOMMU: for the backends `direct` and `bounce`, which never ask it. */
+  static readonly layerNone: Layer.Layer<DmaTable> = Layer.succeed(this, Core.NO_TABLE)
 }
 
 /** What a map may say beside its buffer. */
@@ -87,14 +87,17 @@ export interface SgMapping {
 }
 
 export interface DmaShape {
-  /** A device that can put bus addresses up to `dmaMask` on the bus. What it leaves mapped is a leak. */
+  /**
+   * A device that can put bus addresses up to `dmaMask` on the bus, of coherent memory below 4 GiB until it sets that
+   * mask. What it leaves mapped is a leak.
+   */
   readonly attach: (device: {
     readonly name: string
     readonly dmaMask: number
   }) => Effect.Effect<DmaDevice, never, Scope.Scope>
   /** All that is mapped now; empty without debug. */
   readonly liveMappings: Effect.Effect<ReadonlyArray<Core.Mapping>>
-  /** What was done wrong so far; empty without debug. */
+  /** What was done wrong with mappings so far; empty without debug. Of pools it is in `core.poolFindings()`. */
   readonly findings: Effect.Effect<ReadonlyArray<Core.Finding>>
   /** A snapshot whenever one is pulled: the consumer sets the pace. Never ends. */
   readonly metrics: Stream.Stream<Core.Snapshot>
@@ -107,6 +110,8 @@ export type DmaLayerOptions = Omit<DmaOptions, "allocator"> & {
   readonly costs: Partial<Core.DmaCosts>
   /** Of the bounce backend. */
   readonly bounce?: Core.BounceSettings
+  /** What debug is told of the host. */
+  readonly debugOptions?: Core.DmaDebugOptions
 }
 
 /** The CPU that runs what is called through Effect. */
@@ -283,7 +288,7 @@ const OPTIONS_TEST: DmaLayerOptions = { backend: "iommu", ...Core.DMA_API_DEFAUL
 
 /** The DMA API of one host. */
 export class Dma extends Context.Service<Dma, DmaShape>()("@vnic/dma-api/Dma") {
-  /** Over the host and the table that are provided; `direct` does not touch the table (`DmaTable.layerNone`). */
+  /** Over the host and the table that are provided; without an IOMMU that is `DmaTable.layerNone`. */
   static readonly layer = (options: DmaLayerOptions): Layer.Layer<Dma, never, DmaHost | DmaTable> =>
     Layer.effect(this, make(options))
 

@@ -12,7 +12,7 @@ const texts = {
   TableRefused: "the translation table did not take the entries; a later try may succeed",
   OutOfMemory: "no pages are free for coherent memory",
   BounceFull: "no slots of the bounce buffer are free; unmap something",
-  Invalid: "the device asks for an alignment that the IOMMU's pages cannot keep"
+  Invalid: "an alignment that the IOMMU's pages cannot keep, or a buffer that is too long; no unmap will help"
 }
 
 /** A map failed. Nothing is mapped, and nothing has to be undone. */
@@ -47,20 +47,22 @@ export class DmaMaskError extends Schema.TaggedError<DmaMaskError>()("DmaMaskErr
   }
 }
 
+// Numbers as the caller gave them, which may be none at all.
+// @effect-diagnostics schemaNumber:off
 /** A pool cannot be had: its numbers do not go together. */
 export class DmaPoolError extends Schema.TaggedError<DmaPoolError>()("DmaPoolError", {
   device: Schema.String,
   name: Schema.String,
-  sizeBytes: Schema.Int,
-  alignBytes: Schema.Int,
+  sizeBytes: Schema.Number,
+  alignBytes: Schema.Number,
   /** 0 when none was asked for. */
-  boundaryBytes: Schema.Int
+  boundaryBytes: Schema.Number
 }) {
   override get message(): string {
     const { alignBytes, boundaryBytes, sizeBytes } = this
     const pool = `pool ${this.name} of blocks of ${sizeBytes} bytes, alignment ${alignBytes}, boundary ${boundaryBytes}`
     const rules =
-      "blocks have a size below 2 GiB, alignment and boundary are powers of two, no block is wider than that"
+      "blocks have a whole size below 2 GiB, alignment and boundary are powers of two, no block is wider than that"
     return `${this.device}: no ${pool}: ${rules}`
   }
 }

@@ -14,6 +14,9 @@
  * - rbtree-rcache does so once it has emptied its magazines, but remembers failures: a narrow device's
  *   lets a wider one's fail. It is judged where all reach as far.
  * - identity hands out what it is told; it is told a free place of the oracle's, and none when there is none.
+ *
+ * No range lies in what is reserved, and none crosses the boundary that is asked for: the trees do not look at it, but
+ * what they align to its size cannot cross it, as long as it is not longer; that they hand out across it.
  */
 import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
@@ -41,6 +44,8 @@ interface Live {
 const isWithin = (regions: ReadonlyArray<Region>, first: number, pages: number): boolean =>
   regions.some(([from, to]) => first >= from && first + pages <= to)
 
+const naiveOf = (shape: WindowShape): NaiveWindow => new NaiveWindow(shape.pageCount, shape.isFirstPageReserved, shape)
+
 /** An allocator beside the oracle. */
 class Trial {
   readonly subject: Subject
@@ -56,7 +61,7 @@ class Trial {
     this.shape = shape
     this.isUniform = isUniform
     this.caller = new Caller(host, subject.make(windowOf(shape, host)))
-    this.naive = new NaiveWindow(shape.pageCount, shape.isFirstPageReserved)
+    this.naive = naiveOf(shape)
   }
 
   /** Allocates, and judges the answer; `pick` chooses the place where the allocator has no choice. */
@@ -93,7 +98,10 @@ class Trial {
 
   free(cpu: number, pick: number): void {
     const { first, pages, taken } = this.live.splice(pick % this.live.length, 1)[0]!
+    const { firsts } = this.caller.allocator
+    const before = firsts[cpu]
     this.caller.free(cpu, first, pages)
+    if (firsts[cpu] !== before) throw new Error("a free changed what the CPU's last allocation was given")
     this.naive.give(first, taken)
   }
 
@@ -112,7 +120,9 @@ class Trial {
     while (this.live.length > 0) this.free(this.live.length % CPUS, this.live.length * 7)
     this.check()
     if (this.subject.remembersFailures && !this.isUniform) return
-    const { isFirstPageReserved, pageCount } = this.shape
+    const { isFirstPageReserved, pageCount, reserved = [] } = this.shape
+    const isReserved = (page: number): boolean =>
+      reserved.some((range) => page >= range.firstPage && page < range.firstPage + range.pageCount)
     const request = { pages: 1, alignment: 1, reach: pageCount }
     const handedOut = new Set<number>()
     let first = this.allocate(0, request, 0)
@@ -122,7 +132,7 @@ class Trial {
     }
     for (const [from, to] of this.subject.searched(request, this.shape)) {
       for (let page = Math.max(from, isFirstPageReserved ? 1 : 0); page < to; page++) {
-        if (!handedOut.has(page)) throw new Error(`${this.subject.name} lost page ${page}`)
+        if (!handedOut.has(page) && !isReserved(page)) throw new Error(`${this.subject.name} lost page ${page}`)
       }
     }
     this.check()
@@ -132,13 +142,25 @@ class Trial {
 /** Small windows, and how long the histories are that are tried in them. */
 interface Scope extends WindowShape {
   readonly depth: number
+  readonly boundary?: number
 }
 
-/** Everything below 4 GiB; four pools, and as much above as below; one pool. */
+/**
+ * Everything below 4 GiB; four pools, and as much above as below; one pool; one with pages that are reserved, and a
+ * boundary that the longest requests are longer than.
+ */
 const SCOPES: ReadonlyArray<Scope> = [
-  { pageCount: 8, isFirstPageReserved: false, pagesBelow4GiB: 8, depth: 6 },
-  { pageCount: 16, isFirstPageReserved: true, pagesBelow4GiB: 8, depth: 5 },
-  { pageCount: 8, isFirstPageReserved: true, pagesBelow4GiB: 64, depth: 5 }
+  { pageCount: 8, isFirstPageReserved: false, pagesBelow4GiB: 8, pageShift: 30, depth: 6 },
+  { pageCount: 16, isFirstPageReserved: true, pagesBelow4GiB: 8, pageShift: 30, depth: 5 },
+  { pageCount: 8, isFirstPageReserved: true, pagesBelow4GiB: 64, depth: 5 },
+  {
+    pageCount: 16,
+    isFirstPageReserved: true,
+    pagesBelow4GiB: 16,
+    reserved: [{ firstPage: 9, pageCount: 3 }],
+    boundary: 2,
+    depth: 5
+  }
 ]
 
 /** Runs every history of so many operations: each allocates 1 to 3 pages or frees one of what is live. */
@@ -149,7 +171,8 @@ function everyHistory(subject: Subject, shape: Scope): number {
     const trial = new Trial(subject, shape, true)
     for (const [index, operation] of operations.entries()) {
       const cpu = index % CPUS
-      if (operation < 3) trial.allocate(cpu, { pages: operation + 1, alignment: 1, reach: shape.pageCount }, index)
+      const { boundary = 0, pageCount: reach } = shape
+      if (operation < 3) trial.allocate(cpu, { pages: operation + 1, alignment: 1, reach, boundary }, index)
       else trial.free(cpu, operation - 3)
     }
     return trial
@@ -236,7 +259,8 @@ function commandsOf(pageCount: number, isUniform: boolean) {
   const request = fc.record({
     pages,
     alignment: isUniform ? fc.constant(1) : fc.constantFrom(1, 1, 2, 4, 16),
-    reach: isUniform ? wide : fc.oneof(wide, fc.constant(pageCount >> 1), fc.nat({ max: pageCount + 3 }))
+    reach: isUniform ? wide : fc.oneof(wide, fc.constant(pageCount >> 1), fc.nat({ max: pageCount + 3 })),
+    boundary: fc.constantFrom(0, 0, 4, 16, 64)
   })
   return fc.commands(
     [
@@ -248,16 +272,29 @@ function commandsOf(pageCount: number, isUniform: boolean) {
 }
 
 const LARGER: ReadonlyArray<WindowShape> = [
-  { pageCount: 200, isFirstPageReserved: true, pagesBelow4GiB: 200 },
-  { pageCount: 200, isFirstPageReserved: false, pagesBelow4GiB: 128 },
-  { pageCount: 130, isFirstPageReserved: true, pagesBelow4GiB: 4096 }
+  { pageCount: 200, isFirstPageReserved: true, pagesBelow4GiB: 200, pageShift: 30 },
+  { pageCount: 200, isFirstPageReserved: false, pagesBelow4GiB: 128, pageShift: 30 },
+  { pageCount: 130, isFirstPageReserved: true, pagesBelow4GiB: 4096 },
+  {
+    pageCount: 200,
+    isFirstPageReserved: false,
+    pagesBelow4GiB: 128,
+    pageShift: 30,
+    startPage: 3 * 64,
+    reserved: [
+      { firstPage: 60, pageCount: 10 },
+      { firstPage: 187, pageCount: 13 }
+    ]
+  }
 ]
 
 /** Every request that a small window can get, and some that no window has room for. */
-function requestsOf({ pageCount }: WindowShape): ReadonlyArray<RangeRequest> {
+function requestsOf({ pageCount }: WindowShape): ReadonlyArray<Required<RangeRequest>> {
   const upTo = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, index) => from + index)
   return upTo(1, pageCount + 1).flatMap((pages) =>
-    upTo(0, pageCount + 1).flatMap((reach) => [1, 2, 4, 8, 16].map((alignment) => ({ pages, alignment, reach })))
+    upTo(0, pageCount + 1).flatMap((reach) =>
+      [1, 2, 4, 8, 16].flatMap((alignment) => [0, 1, 2, 8].map((boundary) => ({ pages, alignment, reach, boundary })))
+    )
   )
 }
 
@@ -283,10 +320,10 @@ describe.each(SUBJECTS)("$name", (subject) => {
     for (const request of requestsOf(scope)) {
       const host = makeSerialHost(1)
       const allocator = subject.make(windowOf(scope, host))
-      const place = new NaiveWindow(scope.pageCount, scope.isFirstPageReserved).places(request)[0] ?? -1
+      const place = naiveOf(scope).places(request)[0] ?? -1
       const isFound = new Caller(host, allocator).allocate(0, request, place) !== IOVA_NONE
-      const { alignment, pages, reach } = request
-      if (allocator.canEverFit(pages, alignment, reach) !== isFound) throw new Error(JSON.stringify(request))
+      const { alignment, boundary, pages, reach } = request
+      if (allocator.canEverFit(pages, alignment, reach, boundary) !== isFound) throw new Error(JSON.stringify(request))
     }
   })
 })

@@ -4,22 +4,26 @@ import { NaiveRanges } from "@vnic/dma-api/testing"
 import { IOVA_NONE } from "../src/core/iova/allocator.ts"
 import { makeBitmap, type Bitmap } from "../src/core/iova/bitmap.ts"
 
+const bitmapOf = (pageCount: number, isFirstPageReserved: boolean, startPage = 0): Bitmap =>
+  makeBitmap({ pageCount, isFirstPageReserved, startPage, reserved: [] })
+
 interface Pair {
   readonly real: Bitmap
   readonly naive: NaiveRanges
   readonly live: Array<readonly [entry: number, pages: number]>
 }
 
-const makePair = (pageCount: number, isEntryZeroReserved: boolean): Pair => ({
-  real: makeBitmap(pageCount, isEntryZeroReserved),
-  naive: new NaiveRanges(pageCount, isEntryZeroReserved),
+const makePair = (pageCount: number, isEntryZeroReserved: boolean, startPage = 0): Pair => ({
+  real: bitmapOf(pageCount, isEntryZeroReserved, startPage),
+  naive: new NaiveRanges(pageCount, isEntryZeroReserved, startPage),
   live: []
 })
 
 /** Allocates in both, with the same result and the same work. */
-function allocate({ real, naive, live }: Pair, pages: number, alignment = 1, reach = real.pageCount): number {
-  const entry = real.allocate(pages, alignment, reach)
-  expect(entry).toBe(naive.allocate(pages, alignment, reach))
+function allocate(pair: Pair, pages: number, alignment = 1, reach = pair.real.pageCount, boundary = 0): number {
+  const { live, naive, real } = pair
+  const entry = real.allocate(pages, alignment, reach, boundary)
+  expect(entry).toBe(naive.allocate(pages, alignment, reach, boundary))
   expect(real.wordsScanned).toBe(naive.wordsScanned)
   if (entry !== IOVA_NONE) live.push([entry, pages])
   return entry
@@ -58,7 +62,7 @@ describe("against an array of booleans", () => {
     it(`every history of six operations on 8 pages, entry 0 ${isEntryZeroReserved ? "reserved" : "free"}`, () => {
       let histories = 0
       everyHistory(6, (operations) => {
-        const real = makeBitmap(8, isEntryZeroReserved)
+        const real = bitmapOf(8, isEntryZeroReserved)
         const naive = new NaiveRanges(8, isEntryZeroReserved)
         const live: Array<readonly [number, number]> = []
         let isSame = true
@@ -86,19 +90,21 @@ describe("against an array of booleans", () => {
     isFree: fc.boolean(),
     pages: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 70 })),
     alignmentLog: fc.oneof(fc.constant(0), fc.nat({ max: 5 })),
+    boundary: fc.constantFrom(0, 0, 1, 4, 16, 64, 256),
     pick: fc.nat()
   })
   test.prop([
     fc.integer({ min: 8, max: 700 }),
     fc.boolean(),
     fc.option(fc.nat({ max: 800 }), { nil: undefined }),
+    fc.constantFrom(0, 1, 77, 2 ** 33 + 3),
     fc.array(operation, { maxLength: 120 })
-  ])("random histories, alignments and reaches on larger windows", (pageCount, isReserved, reach, operations) => {
-    const pair = makePair(pageCount, isReserved)
+  ])("random histories on larger windows, wherever they lie", (pageCount, isReserved, reach, startPage, operations) => {
+    const pair = makePair(pageCount, isReserved, startPage)
     const reaches = [pageCount, Math.min(reach ?? pageCount, pageCount)]
-    for (const { alignmentLog, isFree, pages, pick } of operations) {
+    for (const { alignmentLog, boundary, isFree, pages, pick } of operations) {
       if (isFree && pair.live.length > 0) free(pair, pick % pair.live.length)
-      else allocate(pair, pages, 1 << alignmentLog, reaches[pick % 2]!)
+      else allocate(pair, pages, 1 << alignmentLog, reaches[pick % 2]!, boundary)
     }
     check(pair)
     while (pair.live.length > 0) free(pair, 0)
@@ -121,26 +127,51 @@ describe("against an array of booleans", () => {
 
 describe("the policy", () => {
   it("small requests use every 16th entry until the half is through, then fill in behind", () => {
-    const bitmap = makeBitmap(128, true)
+    const bitmap = bitmapOf(128, true)
     const next = () => bitmap.allocate(1, 1)
     expect([next(), next(), next(), next()]).toEqual([1, 16, 32, 48])
     expect([next(), next(), next()]).toEqual([2, 17, 33])
   })
 
+  it("goes on behind a boundary that a run would cross, and gives up when it is longer than that", () => {
+    const bitmap = bitmapOf(128, true, 6)
+    // On the bus the window begins at page 6, so entries 2 and 10 lie behind a multiple of 8.
+    expect([bitmap.allocate(2, 1, 128, 8), bitmap.allocate(8, 1, 128, 8)]).toEqual([2, 18])
+    expect(bitmap.allocate(9, 1, 128, 8)).toBe(IOVA_NONE)
+    expect([bitmap.canEverFit(8, 1, 128, 8), bitmap.canEverFit(9, 1, 128, 8)]).toEqual([true, false])
+    // A place that alignment forces across every boundary is none.
+    expect([bitmap.allocate(8, 8, 128, 8), bitmap.canEverFit(8, 8, 128, 8)]).toEqual([IOVA_NONE, false])
+  })
+
+  it("never hands out what is reserved, and takes nothing of it back", () => {
+    const reserved = [
+      { firstPage: 5, pageCount: 4 },
+      { firstPage: 7, pageCount: 3 },
+      { firstPage: 60, pageCount: 100 }
+    ]
+    const bitmap = makeBitmap({ pageCount: 64, startPage: 0, isFirstPageReserved: true, reserved })
+    const entries = new Set<number>()
+    for (let entry = bitmap.allocate(1, 1); entry !== IOVA_NONE; entry = bitmap.allocate(1, 1)) entries.add(entry)
+    const missing = Array.from({ length: 64 }, (_, entry) => entry).filter((entry) => !entries.has(entry))
+    expect(missing).toEqual([0, 5, 6, 7, 8, 9, 31, 60, 61, 62, 63])
+    expect(bitmap.pagesUsed).toBe(64 - 11)
+    expect(() => bitmap.free(9, 2)).toThrow("outside the window")
+  })
+
   it("reuses what was freed only when the hint comes round", () => {
-    const bitmap = makeBitmap(128, false)
+    const bitmap = bitmapOf(128, false)
     const first = bitmap.allocate(1, 1)
     bitmap.free(first, 1)
     expect(bitmap.allocate(1, 1)).toBe(16)
   })
 
   it("large requests lie in the upper half, one right behind the other", () => {
-    const bitmap = makeBitmap(256, true)
+    const bitmap = bitmapOf(256, true)
     expect([bitmap.allocate(16, 1), bitmap.allocate(17, 1), bitmap.allocate(15, 1)]).toEqual([128, 144, 1])
   })
 
   it("never hands out the last entry of a half, nor of the window, nor entry 0 when it is reserved", () => {
-    const bitmap = makeBitmap(64, true)
+    const bitmap = bitmapOf(64, true)
     const entries = new Set<number>()
     for (let entry = bitmap.allocate(1, 1); entry !== IOVA_NONE; entry = bitmap.allocate(1, 1)) entries.add(entry)
     const missing = Array.from({ length: 64 }, (_, entry) => entry).filter((entry) => !entries.has(entry))
@@ -148,13 +179,13 @@ describe("the policy", () => {
   })
 
   it("a small request that finds its half full goes to the other half", () => {
-    const bitmap = makeBitmap(64, false)
+    const bitmap = bitmapOf(64, false)
     for (let count = 0; count < 31; count++) expect(bitmap.allocate(1, 1)).toBeLessThan(32)
     expect(bitmap.allocate(1, 1)).toBe(32)
   })
 
   it("a large request that finds its half full takes room anywhere, across the middle too", () => {
-    const bitmap = makeBitmap(64, false)
+    const bitmap = bitmapOf(64, false)
     expect(bitmap.allocate(31, 1)).toBe(32)
     bitmap.free(32, 31)
     expect(bitmap.allocate(40, 1)).toBe(0)
@@ -162,7 +193,7 @@ describe("the policy", () => {
   })
 
   it("a device with a narrow mask finds room however far the hint has gone", () => {
-    const bitmap = makeBitmap(1024, true)
+    const bitmap = bitmapOf(1024, true)
     for (let count = 0; count < 20; count++) bitmap.allocate(1, 1)
     for (let count = 0; count < 40; count++) {
       const entry = bitmap.allocate(1, 1, 64)
@@ -175,7 +206,7 @@ describe("the policy", () => {
   })
 
   it("work is the words that were looked at, in all searches of a request", () => {
-    const bitmap = makeBitmap(512, false)
+    const bitmap = bitmapOf(512, false)
     for (let count = 0; count < 16; count++) {
       bitmap.allocate(15, 1)
       expect(bitmap.wordsScanned).toBe(1)
@@ -188,7 +219,7 @@ describe("the policy", () => {
   })
 
   it("a freed range that is not allocated is a broken invariant", () => {
-    const bitmap = makeBitmap(64, true)
+    const bitmap = bitmapOf(64, true)
     const entry = bitmap.allocate(4, 1)
     bitmap.free(entry, 4)
     expect(() => bitmap.free(entry, 4)).toThrow("not allocated")

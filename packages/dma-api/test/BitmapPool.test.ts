@@ -10,9 +10,12 @@ import { makeBitmapPoolAllocator, poolOfCpu, type PoolEdition } from "../src/cor
 import { findClash, hammer, IOVA_COSTS, LOCK_ACQUIRE_PS, makeCalls, makeWorld } from "./support/iova.ts"
 import { NaivePools } from "./support/NaivePools.ts"
 
-/** A window that counts as 1 GiB, so that it has four pools, on eight CPUs. */
-const setUp = (pageCount: number, edition: PoolEdition = "linux-3.10", pagesBelow4GiB = 4 * pageCount) => {
-  const world = makeWorld(8, { pageCount, pagesBelow4GiB })
+/** Pages so large that any window has four pools. */
+const HUGE_SHIFT = 30
+
+/** A window on eight CPUs. */
+const setUp = (pageCount: number, edition: PoolEdition = "linux-3.10", pageShift = HUGE_SHIFT) => {
+  const world = makeWorld(8, { pageCount, pageShift })
   const allocator = makeBitmapPoolAllocator(world.window, edition)
   return { ...world, allocator, ...makeCalls(world, allocator) }
 }
@@ -22,13 +25,28 @@ const grantsOf = ({ cpus }: ReturnType<typeof setUp>) => cpus.lockCounts().map((
 
 describe("the pools of the kernel", () => {
   it("of a window of 1 GiB: four of 49,152 entries, and a large one of 65,536", () => {
-    const { allocator } = setUp(262_144, "linux-3.10", 1 << 20)
+    const { allocator } = setUp(262_144, "linux-3.10", 12)
     expect([...allocator.starts]).toEqual([0, 49_152, 98_304, 147_456, 196_608, 262_144])
   })
 
   it("of a smaller window: one, and the large one", () => {
-    const { allocator } = setUp(262_143, "linux-3.10", 1 << 20)
+    const { allocator } = setUp(262_143, "linux-3.10", 12)
     expect([...allocator.starts]).toEqual([0, 196_607, 262_143])
+  })
+
+  it.each([
+    [16, 16_383, 1],
+    [16, 16_384, 4],
+    [12, 1024, 1]
+  ])("are as many as its bytes say, wherever it begins: pages of 2^%i bytes, %i of them: %i", (shift, pages, pools) => {
+    for (const [startPage, pagesBelow4GiB] of [
+      [0, 2 ** (32 - shift)],
+      [2 ** (32 - shift) - 64, 64],
+      [2 ** 47, 0]
+    ] as const) {
+      const { window } = makeWorld(1, { pageCount: pages, pageShift: shift, startPage, pagesBelow4GiB })
+      expect(makeBitmapPoolAllocator(window).starts.length).toBe(pools + 2)
+    }
   })
 
   it("CPUs 0, 4, 8, … of 3.10 leave pool 2 out, those of 6.12 pools 1 and 3", () => {
@@ -44,7 +62,7 @@ describe("the pools of the kernel", () => {
   })
 
   it("3,072 single maps in a pool of 1 GiB take every 16th entry before one is filled in behind", () => {
-    const { allocate } = setUp(262_144, "linux-3.10", 1 << 20)
+    const { allocate } = setUp(262_144, "linux-3.10", 12)
     const firsts = Array.from({ length: 3073 }, () => allocate(1))
     expect(firsts.slice(1, 3072).every((first, index) => first === (index + 1) * 16)).toBe(true)
     expect(firsts[3072]).toBe(2)
@@ -101,6 +119,7 @@ const operation = fc.record({
   pages: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 60 })),
   alignmentLog: fc.oneof(fc.constant(0), fc.nat({ max: 4 })),
   isCut: fc.boolean(),
+  boundary: fc.constantFrom(0, 0, 1, 4, 16, 64),
   pick: fc.nat()
 })
 
@@ -112,12 +131,12 @@ describe("against the passes written out", () => {
     fc.nat({ max: 500 }),
     fc.array(operation, { maxLength: 100 })
   ])("same ranges, same locks, same verdict of what could ever fit", (pageCount, edition, isBig, cut, operations) => {
-    const world = setUp(pageCount, edition, isBig ? pageCount : 1 << 20)
+    const world = setUp(pageCount, edition, isBig ? HUGE_SHIFT : 12)
     const { allocate, allocator, free } = world
     const poolCount = isBig ? 4 : 1
     const naive = new NaivePools(pageCount, poolCount, true, edition === "linux-6.12")
     const live: Array<readonly [number, number]> = []
-    for (const { alignmentLog, cpu, isCut, isFree, pages, pick } of operations) {
+    for (const { alignmentLog, boundary, cpu, isCut, isFree, pages, pick } of operations) {
       if (isFree && live.length > 0) {
         const [first, size] = live.splice(pick % live.length, 1)[0]!
         free(first, size, cpu)
@@ -127,14 +146,16 @@ describe("against the passes written out", () => {
       const alignment = 1 << alignmentLog
       const reach = isCut ? Math.min(cut, pageCount) : pageCount
       const before = grantsOf(world)
-      const first = allocate(pages, alignment, reach, cpu)
+      const first = allocate(pages, alignment, reach, cpu, -1, boundary)
+      naive.boundary = boundary
       expect(first).toBe(naive.allocate(allocator.poolOf[cpu]!, pages, alignment, reach))
       const visits = grantsOf(world).map((_, lock) => naive.visited.filter((pool) => pool === lock).length)
       expect(grantsOf(world).map((grants, lock) => grants - before[lock]!)).toEqual(visits)
       if (first !== IOVA_NONE) live.push([first, pages])
       const empty = new NaivePools(pageCount, poolCount, true, edition === "linux-6.12")
+      empty.boundary = boundary
       const fits = [0, 1, 2, 3].some((home) => empty.allocate(home % poolCount, pages, alignment, reach) >= 0)
-      expect(allocator.canEverFit(pages, alignment, reach)).toBe(fits)
+      expect(allocator.canEverFit(pages, alignment, reach, boundary)).toBe(fits)
     }
     expect(allocator.pagesUsed).toBe(live.reduce((sum, [, pages]) => sum + pages, 0))
     for (const [first, size] of live) free(first, size)
@@ -148,7 +169,7 @@ describe("all CPUs at once", () => {
     [8, "random", 1024],
     [8, "random", 160]
   ] as const)("%i CPUs, %s, in %i pages: no overlap, nothing left", (cpuCount, order, pageCount) => {
-    const world = makeWorld(cpuCount, { pageCount, pagesBelow4GiB: pageCount })
+    const world = makeWorld(cpuCount, { pageCount, pageShift: HUGE_SHIFT })
     const allocator = makeBitmapPoolAllocator(world.window)
     const { failures, lives } = hammer(world, allocator, { rounds: 150, depth: 12, pagesMax: 4, order })
     expect(findClash(lives)).toBeUndefined()
@@ -162,7 +183,7 @@ describe("all CPUs at once", () => {
 
   it("CPUs of different pools do not wait for each other; those of one pool do", () => {
     const waitOf = (cpuCount: number, waiting: ReadonlyArray<number>) => {
-      const world = makeWorld(cpuCount, { pageCount: 4096, pagesBelow4GiB: 4096 })
+      const world = makeWorld(cpuCount, { pageCount: 4096, pageShift: HUGE_SHIFT })
       const allocator = makeBitmapPoolAllocator(world.window)
       allocator.poolOf.set(waiting)
       hammer(world, allocator, { rounds: 100, depth: 4, pagesMax: 1, order: "fifo" })

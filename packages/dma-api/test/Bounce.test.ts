@@ -10,6 +10,7 @@ import {
   makePlainHost,
   makeScatterList,
   MAP_BOUNCE_FULL,
+  MAP_INVALID,
   MAP_MASK_TOO_NARROW,
   SLOT_BYTES,
   TO_DEVICE,
@@ -96,7 +97,28 @@ describe("a buffer", () => {
   it("longer than a slot set is refused even by an empty pool", () => {
     const { device } = bounceWorld(SMALL)
     expect(device.mappingError(device.mapSingle(0, BUFFER, 8 * SLOT_BYTES + 1, TO_DEVICE))).toBe(true)
-    expect(device.failure[0]).toBe(MAP_BOUNCE_FULL)
+    // No unmap will help, so the pool is not said to be full.
+    expect(device.failure[0]).toBe(MAP_INVALID)
+    expect(device.mappingError(device.mapSingle(0, BUFFER, 8 * SLOT_BYTES, TO_DEVICE))).toBe(false)
+    device.dmaSetSegBoundary(4 * SLOT_BYTES - 1)
+    expect(device.mappingError(device.mapSingle(0, BUFFER + 0x8000, 5 * SLOT_BYTES, TO_DEVICE))).toBe(true)
+    expect(device.failure[0]).toBe(MAP_INVALID)
+    device.dmaSetSegBoundary(0xff)
+    expect(device.mappingError(device.mapSingle(0, BUFFER + 0x8000, SLOT_BYTES, TO_DEVICE))).toBe(false)
+  })
+})
+
+describe("an unmap in a wrong direction", () => {
+  it.each([true, false])("loses nothing of what the device wrote to a list, debug %s", (debug) => {
+    const { bytes, device, dma, write } = bounceWorld({}, { debug })
+    const list = makeScatterList(2)
+    list.setBuffer(0, BUFFER, 100)
+    list.setBuffer(1, BUFFER + 0x2000, 100)
+    device.mapSg(0, list, 2, FROM_DEVICE)
+    for (const segment of [0, 1]) write(list.busAddrOf(segment), [1, 2, 3])
+    device.unmapSg(0, list, 2, TO_DEVICE)
+    for (const phys of [BUFFER, BUFFER + 0x2000]) expect([...bytes.subarray(phys, phys + 4)]).toEqual([1, 2, 3, 0xa5])
+    expect(dma.findings().map(({ kind }) => kind)).toEqual(debug ? ["wrongDirection"] : [])
   })
 })
 

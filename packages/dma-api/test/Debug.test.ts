@@ -202,6 +202,16 @@ describe("lines of the cache", () => {
     }
   })
 
+  it("have 64 bytes when nothing is said", () => {
+    const debug = makeDmaDebug(new Float64Array(1))
+    const device = debug.addDevice("nic0")
+    map(debug, device, 0x1000, FROM_DEVICE)
+    map(debug, device, 0x1040, FROM_DEVICE)
+    expect(debug.findingCount).toBe(0)
+    map(debug, device, 0x107f, FROM_DEVICE, 1)
+    expect(kindsOf(debug)).toEqual(["overlappingMappings"])
+  })
+
   it("may be shared by what the device only reads", () => {
     const debug = makeDmaDebug(new Float64Array(1))
     const device = debug.addDevice("nic0")

@@ -49,6 +49,15 @@ describe.each(BACKENDS)("a device of the %s backend", (backend) => {
     expect(leftovers(setup)).toEqual(NOTHING_LEFT)
   })
 
+  it("without debug an unmap too many breaks loudly, and is not counted", () => {
+    const { dma } = setUp(backend, { debug: false, allocator: "rbtree-rcache" })
+    const device = dma.attach("nic0", MASK_32)
+    const busAddr = device.mapSingle(0, 0x5000, 4096, TO_DEVICE)
+    device.unmapSingle(0, busAddr, 4096, TO_DEVICE)
+    expect(() => device.unmapSingle(0, busAddr, 4096, TO_DEVICE)).toThrow("more was unmapped than is mapped")
+    expect(dma.snapshot()).toMatchObject({ live: 0, iovaPagesUsed: 0, unmaps: dma.snapshot().maps })
+  })
+
   it("mapPage is mapSingle at an offset", () => {
     const { dma } = setUp(backend)
     const device = dma.attach("nic0", MASK_32)
@@ -234,6 +243,15 @@ describe("the iommu backend", () => {
     expect(device.failure[0]).toBe(MAP_ADDRESS_SPACE_FULL)
     expect(device.mapSingle(0, 0, 8 * PAGE_BYTES, TO_DEVICE)).toBe(DMA_MAPPING_ERROR)
     expect(device.failure[0]).toBe(MAP_MASK_TOO_NARROW)
+  })
+
+  it("a buffer longer than the window is not an address space that is full: no unmap would help", () => {
+    const { dma } = setUp("iommu", {}, { pageCount: 8 })
+    const device = dma.attach("nic0", MASK_32)
+    expect(device.mapSingle(0, 0, 8 * PAGE_BYTES, TO_DEVICE)).toBe(DMA_MAPPING_ERROR)
+    expect(device.failure[0]).toBe(MAP_MASK_TOO_NARROW)
+    expect(device.mapSingle(0, 0, 2 * PAGE_BYTES, TO_DEVICE)).not.toBe(DMA_MAPPING_ERROR)
+    expect(device.mapSingle(0, 0, 3 * PAGE_BYTES, TO_DEVICE)).not.toBe(DMA_MAPPING_ERROR)
   })
 
   it.each(["both", "unmap", "none"] as const)(

@@ -79,19 +79,19 @@ describe("Dma.layerTest", () => {
       const narrow = yield* dma.attach({ name: "old", dmaMask: 0xfff })
       table.refuseAt = 1
       const refused = yield* Effect.flip(device.mapSingle(0x1000, 64, TO_DEVICE))
-      const full = yield* Effect.flip(device.mapPage(0x2000, 4, 2 ** 30, FROM_DEVICE))
+      const tooLong = yield* Effect.flip(device.mapPage(0x2000, 4, 2 ** 30, FROM_DEVICE))
       const tooNarrow = yield* Effect.flip(narrow.mapSingle(0x1000, 64, BIDIRECTIONAL))
       pages.failAt = 1
       const outOfMemory = yield* Effect.flip(device.allocCoherent(100))
       expect(
-        [refused, full, tooNarrow, outOfMemory].map(({ _tag, mapSite, reason }) => [_tag, mapSite, reason])
+        [refused, tooLong, tooNarrow, outOfMemory].map(({ _tag, mapSite, reason }) => [_tag, mapSite, reason])
       ).toEqual([
         ["DmaMappingError", "mapSingle", "TableRefused"],
-        ["DmaMappingError", "mapPage", "AddressSpaceFull"],
+        ["DmaMappingError", "mapPage", "MaskTooNarrow"],
         ["DmaMappingError", "mapSingle", "MaskTooNarrow"],
         ["DmaMappingError", "allocCoherent", "OutOfMemory"]
       ])
-      expect(full).toMatchObject({ device: "nic0", phys: 0x2004, sizeBytes: 2 ** 30, direction: FROM_DEVICE })
+      expect(tooLong).toMatchObject({ device: "nic0", phys: 0x2004, sizeBytes: 2 ** 30, direction: FROM_DEVICE })
       expect(refused.message).toBe(
         "nic0: mapSingle of 64 bytes (to device): " +
           "the translation table did not take the entries; a later try may succeed"
@@ -140,7 +140,7 @@ describe("Dma.layerTest", () => {
         mapSite: "mapSg",
         phys: 0x1000,
         sizeBytes: 2 ** 24 + 4,
-        reason: "AddressSpaceFull"
+        reason: "MaskTooNarrow"
       })
     }).pipe(Effect.provide(Dma.layerTest))
   )
@@ -230,6 +230,40 @@ describe("Dma.layer", () => {
       expect(error.message).toBe("nic0: no memory can be promised below 0xffff; all memory needs 0xfffff")
       expect(device.core.limits).toMatchObject({ mask: 2 ** 20 - 1, coherentMask: 2 ** 32 - 1 })
     }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
+  it.effect("tells debug of the host what it is told", () => {
+    const bytes = new Uint8Array(1 << 20)
+    const host = Layer.succeed(DmaHost, { host: makePlainHost(), pages: makePageAllocator(1 << 20, 4096), bytes })
+    const neighbours = (debugOptions: DmaLayerOptions["debugOptions"] & {}) =>
+      Effect.gen(function* () {
+        const dma = yield* Dma
+        const device = yield* dma.attach(NIC)
+        yield* device.mapSingle(0x1000, 64, FROM_DEVICE)
+        yield* device.mapSingle(0x1040, 64, FROM_DEVICE)
+        return (yield* dma.findings).map(({ kind }) => kind)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(
+          Dma.layer({ ...defaults, backend: "direct", debugOptions }).pipe(Layer.provide([host, DmaTable.layerNone]))
+        )
+      )
+    return Effect.gen(function* () {
+      expect(yield* neighbours({ cacheLineBytes: 64 })).toEqual([])
+      expect(yield* neighbours({ cacheLineBytes: 128 })).toEqual(["overlappingMappings"])
+    })
+  })
+
+  it.effect.each(["iommu", "window"] as const)("%s is not to be had without a table", (backend) => {
+    const bytes = new Uint8Array(1 << 20)
+    const host = Layer.succeed(DmaHost, { host: makePlainHost(), pages: makePageAllocator(1 << 20, 4096), bytes })
+    const layer = Dma.layer({ ...defaults, backend }).pipe(Layer.provide([host, DmaTable.layerNone]))
+    const attached = Effect.flatMap(Dma, (dma) => Effect.scoped(dma.attach(NIC))).pipe(Effect.provide(layer))
+    return Effect.exit(attached).pipe(
+      Effect.map((exit) => {
+        expect(String(exit)).toContain("needs a translation table has none")
+      })
+    )
   })
 
   it.effect("direct needs no IOMMU", () => {

@@ -28,6 +28,14 @@ const alloc = (pool: DmaPool) => ({ phys: pool.dmaPoolAlloc(0), busAddr: pool.bu
 describe("a pool", () => {
   const refused: ReadonlyArray<Partial<DmaPoolOptions>> = [
     { sizeBytes: 0 },
+    { sizeBytes: NaN },
+    { sizeBytes: 100.5 },
+    { alignBytes: 2 ** 33 },
+    { alignBytes: 2 ** 32 + 64 },
+    { alignBytes: -64 },
+    { boundaryBytes: 3 * 2 ** 32 },
+    { boundaryBytes: NaN },
+    { boundaryBytes: Infinity },
     { sizeBytes: 2 ** 31 },
     { alignBytes: 48 },
     { sizeBytes: 100, boundaryBytes: 64 },
@@ -43,6 +51,7 @@ describe("a pool", () => {
   it("has blocks of 16 bytes at least, rounded to the alignment, in chunks of a page at least", () => {
     expect(poolOf({ sizeBytes: 1 }).pool).toMatchObject({ blockBytes: 16, chunkBytes: PAGE_BYTES })
     expect(poolOf({ sizeBytes: 40, alignBytes: 32 }).pool).toMatchObject({ blockBytes: 64, boundaryBytes: PAGE_BYTES })
+    expect(poolOf({ boundaryBytes: 2 ** 33 }).pool).toMatchObject({ blockBytes: 64, boundaryBytes: PAGE_BYTES })
     expect(poolOf({ sizeBytes: 5000 }).pool).toMatchObject({ blockBytes: 5000, chunkBytes: 5000, boundaryBytes: 5000 })
   })
 
@@ -227,6 +236,9 @@ describe("as an Effect", () => {
       const error = yield* Effect.flip(makeDmaPool(device, { ...options, boundaryBytes: 32 }))
       expect(error._tag).toBe("DmaPoolError")
       expect(error.message).toContain("boundary 32")
+      for (const sizeBytes of [NaN, 100.5]) {
+        expect(yield* Effect.flip(makeDmaPool(device, { name: "none", sizeBytes }))).toMatchObject({ sizeBytes })
+      }
       const { pages } = yield* DmaHost
       const pool = yield* makeDmaPool(device, options)
       while (pages.allocate(0) >= 0);

@@ -18,7 +18,7 @@ import {
   type Host
 } from "@vnic/dma-api/core"
 import { CachingTable, FlatTable, findOverlap } from "@vnic/dma-api/testing"
-import { ACCOUNT_BENCHMARK, makeCpus, makePageAllocator, makePrng, makeTimeline } from "@vnic/sim/core"
+import { ACCOUNT_BENCHMARK, ACCOUNT_DMA_API, makeCpus, makePageAllocator, makePrng, makeTimeline } from "@vnic/sim/core"
 import { MASK_32, MEMORY_BYTES, PAGE_BYTES } from "./support/setup.ts"
 
 const MS = 1_000_000_000
@@ -200,6 +200,22 @@ describe.each(FLUSHES)("random histories, %s", (flush) => {
         table.flushes.map(({ atPs }) => atPs)
       )
     )
+  })
+})
+
+describe("an unmap that is queued", () => {
+  it.each(["lazy-global", "lazy-per-cpu"] as const)("%s: costs what queuing does, and no invalidation", (flush) => {
+    const host = makePlainHost()
+    const { device } = makeWorld(flush, { costs: { flushQueuePs: 700, unmapOtherPs: 30, constantPs: 5 } }, host)
+    pair(device)
+    expect(host.ledger[ACCOUNT_DMA_API]).toBe(730)
+  })
+
+  it("strict: there is no queue", () => {
+    const host = makePlainHost()
+    const { device } = makeWorld("strict", { costs: { flushQueuePs: 700, unmapOtherPs: 30 } }, host)
+    pair(device)
+    expect(host.ledger[ACCOUNT_DMA_API]).toBe(30)
   })
 })
 

@@ -53,16 +53,26 @@ describe("identity", () => {
   )
   const has = ([first, size]: readonly [number, number], page: number) => first <= page && page < first + size
 
-  it("costs its constant, touches the lines of its counts, and takes no lock", () => {
+  it("gives no reserved page, and none to a buffer that lies across the boundary", () => {
+    const reserved = [{ firstPage: 20, pageCount: 4 }]
+    const world = makeWorld(1, { pageCount: PAGES, startPage: 3, reserved })
+    const { allocate } = makeCalls(world, makeIdentityAllocator(world.window))
+    const given = (physPage: number, pages: number, boundary = 0) => allocate(pages, 1, PAGES, 0, physPage, boundary)
+    expect([given(18, 2), given(19, 2), given(23, 1), given(24, 2)]).toEqual([18, IOVA_NONE, IOVA_NONE, 24])
+    // On the bus the window begins at page 3, so pages 5 and 13 lie behind a multiple of 8.
+    expect([given(5, 8, 8), given(12, 1, 8), given(12, 2, 8), given(5, 9, 8)]).toEqual([5, 12, IOVA_NONE, IOVA_NONE])
+  })
+
+  it("costs its constant for each count, touches the lines of its counts, and takes no lock", () => {
     const { allocate, allocator, cpus, free } = setUp(true)
     allocate(4, 1, PAGES, 1, 14)
-    expect(cpus.localPs[1]).toBe(IOVA_COSTS.constantPs)
+    expect(cpus.localPs[1]).toBe(4 * IOVA_COSTS.constantPs)
     expect([...allocator.work.last]).toEqual([0, 0, 2, 0])
     free(14, 4, 2)
     expect([...allocator.work.frees]).toEqual([0, 0, 2, 0])
     allocate(4, 1, PAGES, 3, PAGES - 1)
     expect([...allocator.work.last]).toEqual([0, 0, 0, 0])
-    expect([1, 2, 3].map((cpu) => cpus.localPs[cpu])).toEqual([15_000, 15_000, 15_000])
+    expect([1, 2, 3].map((cpu) => cpus.localPs[cpu])).toEqual([60_000, 60_000, 15_000])
     expect(cpus.lockCounts()).toEqual([])
   })
 
@@ -92,7 +102,7 @@ describe("identity", () => {
     const unmap = cpus.define("unmap", (cpu) => allocator.beginFree(cpu, allocator.firsts[cpu]!, 2, map))
     for (let cpu = 0; cpu < 4; cpu++) cpus.wake(cpu, map)
     timeline.runUntil(Number.MAX_SAFE_INTEGER, 100_000)
-    expect([...cpus.localPs]).toEqual(Array.from({ length: 4 }, () => 200 * IOVA_COSTS.constantPs))
+    expect([...cpus.localPs]).toEqual(Array.from({ length: 4 }, () => 400 * IOVA_COSTS.constantPs))
     expect(allocator.pagesUsed).toBe(0)
   })
 })

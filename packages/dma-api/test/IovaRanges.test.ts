@@ -6,6 +6,7 @@ import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
 import {
   ALLOCATOR_NAMES,
+  BIDIRECTIONAL,
   EIO,
   ENOMEM,
   FLUSHES,
@@ -17,7 +18,7 @@ import {
   type FlushName
 } from "@vnic/dma-api/core"
 import { CachingTable } from "@vnic/dma-api/testing"
-import { makePageAllocator } from "@vnic/sim/core"
+import { ACCOUNT_DMA_API, makePageAllocator } from "@vnic/sim/core"
 import { leftovers, MASK_32, MEMORY_BYTES, NOTHING_LEFT, PAGE_BYTES, setUp } from "./support/setup.ts"
 
 function makeCached(flush: FlushName) {
@@ -78,11 +79,77 @@ describe("a range of bus addresses", () => {
     expect(tryAlloc(setUp("iommu"))).toBe(true)
   })
 
+  it("costs what a call costs when it is allocated and when it is destroyed", () => {
+    const host = makePlainHost()
+    const { dma } = setUp("iommu", { host, costs: { mapOtherPs: 1000, unmapOtherPs: 300 } })
+    const device = dma.attach("nvme0", MASK_32)
+    const range = makeIovaRange()
+    device.dmaIovaTryAlloc(0, range, 0, 0x2000)
+    expect(host.ledger[ACCOUNT_DMA_API]).toBe(1000)
+    device.dmaIovaLink(0, range, 0x4000, 0, 0x2000, TO_DEVICE)
+    expect(host.ledger[ACCOUNT_DMA_API]).toBe(1000)
+    device.dmaIovaDestroy(0, range, 0x2000, TO_DEVICE)
+    expect(host.ledger[ACCOUNT_DMA_API]).toBe(1300)
+  })
+
+  it("links are counted out in the direction that they were linked in, those behind a gap too", () => {
+    const { dma } = setUp("iommu")
+    const device = dma.attach("nvme0", MASK_32)
+    const range = makeIovaRange()
+    device.dmaIovaTryAlloc(0, range, 0, 0x3000)
+    const directions = [TO_DEVICE, FROM_DEVICE, BIDIRECTIONAL] as const
+    directions.forEach((direction, link) => {
+      device.dmaIovaLink(0, range, 0x4000 + 0x2000 * link, 0x1000 * link, 0x1000, direction)
+    })
+    device.dmaIovaUnlink(0, range, 0, 0x1000, FROM_DEVICE)
+    expect(device.counters.unmaps).toEqual(Float64Array.of(0, 1, 0))
+    device.dmaIovaDestroy(0, range, 0x3000, BIDIRECTIONAL)
+    expect(device.counters.unmaps).toEqual(device.counters.maps)
+    expect(dma.findings().map(({ kind }) => kind)).toEqual(["wrongDirection", "wrongDirection"])
+  })
+
+  it("an unlink where nothing is linked is a finding, and nothing more", () => {
+    const setup = setUp("iommu")
+    const device = setup.dma.attach("nvme0", MASK_32)
+    const range = makeIovaRange()
+    device.dmaIovaTryAlloc(0, range, 0, 0x3000)
+    device.dmaIovaLink(0, range, 0x4000, 0x1000, 0x1000, TO_DEVICE)
+    device.dmaIovaUnlink(0, range, 0, 0x1000, TO_DEVICE)
+    device.dmaIovaUnlink(0, range, 0x2000, 0x1000, TO_DEVICE)
+    device.dmaIovaUnlink(0, range, 0x1000, 0, TO_DEVICE)
+    expect(setup.dma.findings()).toMatchObject([
+      { kind: "unmapOfNothing", busAddr: range.busAddr, sizeBytes: 0x1000 },
+      { kind: "unmapOfNothing", busAddr: range.busAddr + 0x2000 }
+    ])
+    expect(range.linkedBytes).toBe(0x1000)
+    device.dmaIovaDestroy(0, range, 0x2000, TO_DEVICE)
+    expect(leftovers(setup)).toEqual({ ...NOTHING_LEFT, findings: 2 })
+  })
+
+  it("that its device leaves allocated is a leak; one that was freed, either way, is not", () => {
+    const { dma } = setUp("iommu")
+    const device = dma.attach("nvme0", MASK_32)
+    const [kept, freed, destroyed] = [makeIovaRange(), makeIovaRange(), makeIovaRange()]
+    for (const range of [kept, freed, destroyed]) device.dmaIovaTryAlloc(0, range, 0, 0x2000)
+    device.dmaIovaFree(0, freed)
+    device.dmaIovaDestroy(0, destroyed, 0, TO_DEVICE)
+    dma.attach("other", MASK_32).release()
+    expect(dma.findings()).toEqual([])
+    device.release()
+    expect(dma.findings()).toMatchObject([
+      { kind: "leak", device: "nvme0", busAddr: kept.busAddr, sizeBytes: 0x2000, mapping: undefined }
+    ])
+  })
+
   it("misuse breaks loudly", () => {
     const { dma } = setUp("iommu")
     const device = dma.attach("nvme0", MASK_32)
     const range = makeIovaRange()
     expect(() => device.dmaIovaFree(0, range)).toThrow("not allocated")
+    expect(() => device.dmaIovaUnlink(0, range, 0, 64, TO_DEVICE)).toThrow("not allocated")
+    const direct = setUp("direct").dma.attach("nvme1", MASK_32)
+    expect(() => direct.dmaIovaUnlink(0, range, 0, 64, TO_DEVICE)).toThrow("not allocated")
+    expect(direct.dmaIovaLink(0, range, 0, 0, 64, TO_DEVICE)).toBe(-EIO)
     device.dmaIovaTryAlloc(0, range, 0, 0x2000)
     expect(() => device.dmaIovaTryAlloc(0, range, 0, 0x2000)).toThrow("allocated twice")
     device.dmaIovaLink(0, range, 0x1000, 0, 0x2000, TO_DEVICE)

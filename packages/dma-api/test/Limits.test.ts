@@ -1,6 +1,14 @@
 /** Goal: masks and limits are taken, refused and applied as the kernel does. */
 import { describe, expect, it } from "vitest"
-import { ATTR_SKIP_CPU_SYNC, EIO, FROM_DEVICE, MAP_INVALID, MAP_MASK_TOO_NARROW, TO_DEVICE } from "@vnic/dma-api/core"
+import {
+  ALLOCATOR_NAMES,
+  ATTR_SKIP_CPU_SYNC,
+  EIO,
+  FROM_DEVICE,
+  MAP_INVALID,
+  MAP_MASK_TOO_NARROW,
+  TO_DEVICE
+} from "@vnic/dma-api/core"
 import { makePageAllocator } from "@vnic/sim/core"
 import { BACKENDS, MASK_32, MEMORY_BYTES, PAGE_BYTES, setUp } from "./support/setup.ts"
 
@@ -27,6 +35,18 @@ describe("masks", () => {
     expect(device.failure[0]).toBe(MAP_MASK_TOO_NARROW)
   })
 
+  it("coherent memory lies below 4 GiB until its mask is set, however wide the device's is", () => {
+    const { dma } = setUp("iommu", {}, { windowStart: 2 ** 36 })
+    expect(dma.attach("old0", 2 ** 24 - 1).limits).toMatchObject({ mask: 2 ** 24 - 1, coherentMask: 2 ** 24 - 1 })
+    const device = dma.attach("nic0", 2 ** 40 - 1)
+    expect(device.limits).toMatchObject({ mask: 2 ** 40 - 1, coherentMask: MASK_32 })
+    expect(device.mappingError(device.mapSingle(0, 0x5000, 64, TO_DEVICE))).toBe(false)
+    expect(device.allocCoherent(0, PAGE_BYTES)).toBeUndefined()
+    expect(device.failure[0]).toBe(MAP_MASK_TOO_NARROW)
+    expect(device.dmaSetCoherentMask(2 ** 40 - 1)).toBe(0)
+    expect(device.allocCoherent(0, PAGE_BYTES)?.busAddr).toBeGreaterThanOrEqual(2 ** 36)
+  })
+
   it.each(BACKENDS)("%s: streaming and coherent masks are two", (backend) => {
     const { dma } = setUp(backend, {}, { windowStart: 0x10_0000 })
     const device = dma.attach("nic0", MASK_32)
@@ -50,6 +70,44 @@ describe("limits", () => {
     device.dmaSetMinAlignMask(2 * PAGE_BYTES - 1)
     expect(device.mappingError(device.mapSingle(0, 0x5000, 64, TO_DEVICE))).toBe(true)
     expect(device.failure[0]).toBe(MAP_INVALID)
+  })
+
+  it.each(ALLOCATOR_NAMES)("%s: no mapping crosses the segment boundary", (allocator) => {
+    const { dma } = setUp("iommu", { allocator }, { windowStart: 0x2_0000, pageCount: 512 })
+    const device = dma.attach("nic0", MASK_32)
+    device.dmaSetSegBoundary(4 * PAGE_BYTES - 1)
+    let mapped = 0
+    for (let index = 0; index < 60; index++) {
+      const sizeBytes = (1 + (index % 4)) * PAGE_BYTES
+      const busAddr = device.mapSingle(0, 0x4_0000 + (index % 8) * PAGE_BYTES, sizeBytes, TO_DEVICE)
+      if (device.mappingError(busAddr)) continue
+      mapped++
+      expect((busAddr % (4 * PAGE_BYTES)) + sizeBytes).toBeLessThanOrEqual(4 * PAGE_BYTES)
+    }
+    // Memory at its own address lies across it or not.
+    expect(mapped < 60).toBe(allocator === "identity")
+    expect(mapped).toBeGreaterThan(0)
+  })
+
+  it("a buffer longer than the boundary fails for ever, and one without a boundary in its window does not look", () => {
+    const { dma } = setUp("iommu")
+    const device = dma.attach("nic0", MASK_32)
+    device.dmaSetSegBoundary(PAGE_BYTES / 2 - 1)
+    expect(device.mappingError(device.mapSingle(0, 0x5000, PAGE_BYTES, TO_DEVICE))).toBe(false)
+    expect(device.mappingError(device.mapSingle(0, 0x5800, PAGE_BYTES, TO_DEVICE))).toBe(true)
+    expect(device.failure[0]).toBe(MAP_INVALID)
+    device.dmaSetSegBoundary(MASK_32)
+    expect(device.mappingError(device.mapSingle(0, 0x5800, PAGE_BYTES, TO_DEVICE))).toBe(false)
+  })
+
+  it.each(ALLOCATOR_NAMES)("%s: what the table reserves is handed out to nobody", (allocator) => {
+    const reserved = [{ firstPage: 5, pageCount: 40 }]
+    const { dma, table } = setUp("iommu", { allocator }, { pageCount: 64, reserved })
+    const device = dma.attach("nic0", MASK_32)
+    for (let page = 0; page < 100; page++) device.mapSingle(0, page * PAGE_BYTES, 64, TO_DEVICE)
+    const pages = [...table.entries.keys()]
+    expect(pages.length).toBeGreaterThan(5)
+    expect(pages.filter((page) => page >= 5 && page < 45)).toEqual([])
   })
 
   it("sizes and boundaries that a driver may ask for", () => {

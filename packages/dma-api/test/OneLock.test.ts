@@ -107,6 +107,15 @@ describe("the order of lock, structure and table", () => {
     expect(run("freeLater")).toBe(`lock, ${free}`)
   })
 
+  it.each(MODES)("counts as many locks as are taken, for a map that is given up too: %s", (mode) => {
+    const { allocator, run } = setUp(mode)
+    const taken = ["map", "unmap", "mapRefused"] as const
+    const locks = taken.flatMap((name) => run(name).split(", ")).filter((entry) => entry === "lock").length
+    const { allocations, frees } = allocator.work
+    expect(allocations[WORK_LOCKS]! + frees[WORK_LOCKS]!).toBe(locks)
+    expect([...allocator.firsts]).toEqual([7])
+  })
+
   it("counts steps of the last operation and of all, one lock each", () => {
     const { allocator, run } = setUp("none")
     run("map")
@@ -142,7 +151,7 @@ describe("the bitmap under its lock", () => {
   it("hands out what the bitmap alone does", () => {
     const world = makeWorld(1, { pageCount: 200 })
     const { allocate, free } = makeCalls(world, makeBitmapAllocator(world.window, "both"))
-    const alone = makeBitmap(200, true)
+    const alone = makeBitmap({ ...world.window, pageCount: 200 })
     for (let round = 0; round < 60; round++) {
       const pages = 1 + ((round * 7) % 20)
       const first = allocate(pages, 1 << (round % 3), 150 + round)

@@ -213,6 +213,19 @@ describe("a ring", () => {
     expect(firsts[511]).toBe(firsts[0])
   })
 
+  it("passes by what is reserved without a lock, and keeps a boundary shorter than its segments", () => {
+    const reserved = [{ firstPage: 500, pageCount: 1100 }]
+    const world = makeWorld(1, { pageCount: 1 << 16, startPage: 5, reserved })
+    const allocator = makeRingAllocator(world.window)
+    const { allocate } = makeCalls(world, allocator)
+    const firsts = Array.from({ length: 900 }, () => allocate(7, 1, 1 << 16, 0, -1, 8))
+    expect(allocator.work.allocations[WORK_LOCKS]).toBe(0)
+    expect(firsts.some((first) => first + 7 > 500 && first < 1600)).toBe(false)
+    expect(firsts.every((first) => ((first + 5) % 8) + 7 <= 8)).toBe(true)
+    expect(new Set(firsts).size).toBe(900)
+    expect(allocate(9, 1, 1 << 16, 0, -1, 8)).toBe(IOVA_NONE)
+  })
+
   it("long requests, and devices that do not reach the homes, take the lock", () => {
     const world = makeWorld(2, { pageCount: 1 << 16 })
     const allocator = makeRingAllocator(world.window)

@@ -16,13 +16,14 @@ import {
   makeDmaApi,
   makePlainHost,
   makeScatterList,
+  MAP_MASK_TOO_NARROW,
   MAP_TABLE_REFUSED,
   TO_DEVICE,
   type AllocatorName,
   type ScatterList
 } from "@vnic/dma-api/core"
 import { CachingTable } from "@vnic/dma-api/testing"
-import { makePageAllocator } from "@vnic/sim/core"
+import { ACCOUNT_DMA_API, makePageAllocator } from "@vnic/sim/core"
 import { leftovers, MASK_32, MEMORY_BYTES, NOTHING_LEFT, PAGE_BYTES, setUp } from "./support/setup.ts"
 
 type Buffer = readonly [phys: number, sizeBytes: number]
@@ -160,8 +161,55 @@ describe("a scatter list behind an IOMMU", () => {
     device.dmaSetMinAlignMask(0x1fff)
     expect(device.mapSgtable(0, list, 1, TO_DEVICE)).toBe(-EINVAL)
     expect(setUp("direct").dma.attach("nic1", 0xffff).mapSgtable(0, list, 1, TO_DEVICE)).toBe(-EIO)
+    const above = setUp("iommu", { debug: false }, { windowStart: 0x8000_0000 }).dma.attach("nic2", 0xffff)
+    expect(above.mapSgtable(0, list, 1, TO_DEVICE)).toBe(-ENOMEM)
+    expect(above.failure[0]).toBe(MAP_MASK_TOO_NARROW)
     expect(() => device.mapSg(0, list, 2, TO_DEVICE)).toThrow("no such entries")
   })
+
+  it("costs what a call costs once, whatever its length", () => {
+    const host = makePlainHost()
+    const { dma } = setUp("iommu", { host, costs: { mapOtherPs: 1000, unmapOtherPs: 300 } })
+    const device = dma.attach("nic0", MASK_32)
+    const list = listOf([0, 1, 2, 3].map((index) => [0x1_0000 + index * 0x2000, 0x1000]))
+    device.mapSg(0, list, 4, TO_DEVICE)
+    expect(host.ledger[ACCOUNT_DMA_API]).toBe(1000)
+    device.unmapSg(0, list, 4, TO_DEVICE)
+    expect(host.ledger[ACCOUNT_DMA_API]).toBe(1300)
+  })
+
+  it.each(["direct", "iommu"] as const)("%s: is counted out in the direction that it was mapped in", (backend) => {
+    const { dma } = setUp(backend)
+    const device = dma.attach("nic0", MASK_32)
+    const list = listOf([[0x1000, 512]])
+    device.mapSg(0, list, 1, FROM_DEVICE)
+    device.unmapSg(0, list, 1, TO_DEVICE)
+    expect(device.counters.unmaps).toEqual(device.counters.maps)
+    expect(dma.findings().map(({ kind }) => kind)).toEqual(["wrongDirection"])
+  })
+
+  test.prop([buffers, buffers, fc.constantFrom(0x3fff, 0xffff, Number.MAX_SAFE_INTEGER), fc.boolean()])(
+    "is unmapped as it was mapped, whatever became of its buffers, and debug says that they changed",
+    (entries, others, boundaryMask, debug) => {
+      const { dma, table } = setUp("iommu", { debug })
+      const device = dma.attach("nic0", MASK_32)
+      device.dmaSetSegBoundary(boundaryMask)
+      const list = listOf(entries)
+      fc.pre(device.mapSg(0, list, entries.length, TO_DEVICE) > 0)
+      const before = dma.snapshot().findings
+      others.slice(0, entries.length).forEach(([phys, sizeBytes], entry) => list.setBuffer(entry, phys, sizeBytes))
+      const isChanged = entries.some((entry, index) => String(others[index] ?? entry) !== String(entry))
+      device.unmapSg(0, list, entries.length, TO_DEVICE)
+      expect([table.entries.size, dma.snapshot().live, dma.snapshot().iovaPagesUsed]).toEqual([0, 0, 0])
+      expect(dma.snapshot().findings - before).toBe(debug && isChanged ? 1 : 0)
+      if (debug && isChanged) expect(dma.debug!.counts.wrongCpuAddress).toBe(1)
+      // A list that is not mapped may be filled anew.
+      list.setBuffer(0, 0x7000, 64)
+      expect(device.mapSg(0, list, 1, TO_DEVICE)).toBe(1)
+      device.unmapSg(0, list, 1, TO_DEVICE)
+      expect(dma.snapshot().findings - before).toBe(debug && isChanged ? 1 : 0)
+    }
+  )
 
   it("is flushed once, whatever its length, and freed behind that", () => {
     const host = makePlainHost()

@@ -1,6 +1,7 @@
 /** The window backend: memory is mapped once, whole, and maps are additions. */
 import { describe, expect, it } from "vitest"
 import {
+  EIO,
   FROM_DEVICE,
   makePlainHost,
   MAP_MASK_TOO_NARROW,
@@ -33,6 +34,12 @@ describe("the window backend", () => {
   it("needs a mask that reaches the window's end", () => {
     const { device, dma } = memoryWorld("window")
     expect(device.dmaGetRequiredMask()).toBe(2 * WINDOW_START - 1)
+    for (const set of [device.dmaSetMask, device.dmaSetCoherentMask]) {
+      expect([set(2 * WINDOW_START - 2), set(2 * WINDOW_START - 1), set(2 ** 40 - 1)]).toEqual([-EIO, 0, 0])
+    }
+    const above = memoryWorld("window", { table: new FlatTable({ windowStart: 2 ** 36 }) }).device
+    expect([above.dmaSetMask(MASK_32), above.dmaSetMask(2 ** 37 - 1)]).toEqual([-EIO, 0])
+    expect(above.mapSingle(0, 0x1000, 64, TO_DEVICE)).toBe(2 ** 36 + 0x1000)
     const narrow = dma.attach("old0", WINDOW_START + 0xffff)
     expect(narrow.mapSingle(0, 0xff00, 256, TO_DEVICE)).toBe(WINDOW_START + 0xff00)
     expect(narrow.mapSingle(0, 0xff00, 257, TO_DEVICE)).toBe(-1)

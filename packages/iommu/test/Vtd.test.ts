@@ -298,6 +298,52 @@ describe("fault codes", () => {
   })
 })
 
+describe("the addresses of interrupt messages", () => {
+  const FIRST = 0xfee0_0000
+  const LAST = 0xfeef_fffc
+
+  it("are reserved in the table", () => {
+    const { table } = soloVtd()
+    expect(table.reserved).toEqual([{ firstPage: FIRST / PAGE, pageCount: 256 }])
+  })
+
+  it("lead a device nowhere, whatever is mapped there, and leave a fault with its code", () => {
+    const world = soloVtd()
+    world.table.insert(CPU, FIRST / PAGE - 1, 258, world.buffer, BOTH_WAYS)
+    const around = [FIRST - 4, LAST + 4]
+    expect(around.map((busAddr) => write(world, busAddr) === PHYS_NONE)).toEqual([false, false])
+    for (const busAddr of [FIRST, FIRST + 0x8_0010, LAST]) {
+      expect([read(world, busAddr), write(world, busAddr)]).toEqual([PHYS_NONE, PHYS_NONE])
+      expect(lastFault(world)).toMatchObject({ busAddr, access: "write", code: 0xe, reason: "interruptAddress" })
+    }
+    expect(world.iommu.faultCount).toBe(6)
+    // The same address 4 GiB higher is another one.
+    read(world, 2 ** 32 + FIRST)
+    expect(lastFault(world)).toMatchObject({ code: 6, reason: "notMapped" })
+  })
+
+  it("are refused to a device that is passed through, too", () => {
+    const world = soloVtd()
+    const { device, remapping } = world
+    remapping.contextTables.set(remapping.sourceId(device), { domain: 3, isPassThrough: true, levels: 4 })
+    write(world, FIRST)
+    expect(lastFault(world)).toMatchObject({ code: 0xe, reason: "interruptAddress" })
+  })
+
+  it("are no place that a translation may lead to", () => {
+    const world = soloVtd()
+    const { stage } = world
+    stage.map(3, 1, LAST - (LAST % PAGE), 3)
+    stage.map(512, 512, 0xfee0_0000, 3)
+    write(world, 3 * PAGE)
+    expect(lastFault(world)).toMatchObject({ code: 0xe, reason: "interruptAddress" })
+    write(world, (512 + 0xff) * PAGE)
+    expect(lastFault(world)).toMatchObject({ code: 0xe, reason: "interruptAddress" })
+    write(world, (512 + 0x100) * PAGE)
+    expect(lastFault(world)).toMatchObject({ reason: "outsideMemory" })
+  })
+})
+
 describe("the table's time", () => {
   const profile = profileValues(findProfile("x86-sandybridge")!)
 

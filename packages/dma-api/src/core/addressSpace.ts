@@ -51,7 +51,10 @@ export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
     host,
     costs,
     pageCount: table.pageCount,
+    pageShift: table.pageShift,
+    startPage: table.windowStart / pageBytes,
     isFirstPageReserved: table.windowStart === 0,
+    reserved: table.reserved ?? [],
     pagesBelow4GiB: Math.max(0, (PAST_4_GIB - table.windowStart) / pageBytes)
   }
   // What is freed later is freed without the lock that its unmap would have held.
@@ -71,7 +74,7 @@ export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
     }
   }
   const gauge = new FlushGauge(host.count)
-  const flushOptions = { host, invalidation, free, gauge, pageBytes, queuePs: costs.constantPs }
+  const flushOptions = { host, invalidation, free, gauge, pageBytes, queuePs: costs.flushQueuePs }
   const strict = new StrictFlush(flushOptions, options.flushGranularity)
   const policy = isLazy ? makeLazy(flush, flushOptions) : strict
   return { table, allocator, gauge, policy, flushNow: strict.beginFlush }

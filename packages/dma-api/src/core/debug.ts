@@ -6,7 +6,8 @@
 import type { FindingKind } from "./debugChecks.ts"
 import { CPU_NONE, type Finding } from "./debugFindings.ts"
 import { MappingDebug, type DmaDebugOptions } from "./debugMappings.ts"
-import { KIND_COHERENT, kindOfTag, MAPPING_NONE, tagOf, type Mapping } from "./mappings.ts"
+import type { IovaRange } from "./iovaRange.ts"
+import { KIND_COHERENT, KIND_LINK, kindOfTag, MAPPING_NONE, tagOf, type Mapping } from "./mappings.ts"
 import type { ScatterList } from "./scatterList.ts"
 import { ATTR_MMIO, BIDIRECTIONAL, type BusAddr, type Direction, type PhysAddr } from "./types.ts"
 
@@ -20,10 +21,13 @@ const UNLIMITED: SegmentLimits = { maxSegSizeBytes: Infinity, segBoundaryMask: I
 
 export class DmaDebug extends MappingDebug {
   private readonly limits: Array<SegmentLimits> = []
+  /** Ranges of bus addresses that each device has, and the CPUs that allocated them. */
+  private readonly ranges: Array<Map<IovaRange, number>> = []
 
   /** A number by which a device's mappings are tracked. */
   readonly addDevice = (name: string, limits: SegmentLimits = UNLIMITED): number => {
     this.limits.push(limits)
+    this.ranges.push(new Map())
     return this.found.addDevice(name)
   }
 
@@ -141,8 +145,10 @@ export class DmaDebug extends MappingDebug {
     let undone = 0
     for (let segment = 0; segment < list.segmentCount; segment++) {
       const busAddr = list.busAddrOf(segment)
-      const entry = this.takeBest(device, cpu, busAddr, list.busSizeBytesOf(segment), tag, listEntries)
+      const sizeBytes = list.busSizeBytesOf(segment)
+      const entry = this.takeBest(device, cpu, busAddr, sizeBytes, tag, listEntries)
       if (entry !== MAPPING_NONE) undone++
+      if (list.isChanged) this.found.find("wrongCpuAddress", device, cpu, busAddr, sizeBytes, tag, entry)
       if (this.found.sum !== before) this.found.isQuiet = true
     }
     this.found.isQuiet = false
@@ -212,10 +218,24 @@ export class DmaDebug extends MappingDebug {
       this.found.findOf("pageFreedWhileMapped", entry, cpu, entry)
   }
 
-  /** Every mapping that is still live when its device goes is a leak; they stay listed. */
+  /** A range of bus addresses was allocated, and is about to be freed. */
+  readonly rangeAllocated = (device: number, cpu: number, range: IovaRange): void => {
+    this.ranges[device]!.set(range, cpu)
+  }
+
+  readonly rangeFreed = (device: number, range: IovaRange): void => {
+    this.ranges[device]!.delete(range)
+  }
+
+  /** Every mapping that is still live when its device goes is a leak, every range too; mappings stay listed. */
   readonly released = (device: number): void => {
     for (const entry of this.mappings.entries(device)) {
       this.found.findOf("leak", entry, this.mappings.cpuOf(entry), entry)
+    }
+    if (this.isDisabled) return
+    const tag = tagOf(KIND_LINK, BIDIRECTIONAL)
+    for (const [range, cpu] of this.ranges[device]!) {
+      this.found.find("leak", device, cpu, range.busAddr, range.sizeBytes, tag, MAPPING_NONE)
     }
   }
 }

@@ -86,13 +86,19 @@ export const DEBUG_CHECKS = [
   {
     number: 10,
     kind: "unmapOfNothing",
-    when: "unmap, free",
+    when: "unmap, free, unlink",
     condition: "nothing of this device is mapped there, or not any more",
     difference: "several mappings at one address of which none fits are told apart: the one that fits best is undone"
   },
   { number: 11, kind: "wrongSize", when: "unmap, free", condition: "another size was mapped" },
   { number: 12, kind: "wrongKind", when: "unmap, free", condition: "it was mapped by another function" },
-  { number: 13, kind: "wrongCpuAddress", when: "free", condition: "the block lies elsewhere in memory" },
+  {
+    number: 13,
+    kind: "wrongCpuAddress",
+    when: "free, unmap of a scatter list",
+    condition: "the block lies elsewhere in memory, or a buffer of the list was changed since it was mapped",
+    difference: "of lists, too; once a call"
+  },
   {
     number: 14,
     kind: "wrongEntryCount",
@@ -144,8 +150,8 @@ export const DEBUG_CHECKS = [
     number: 23,
     kind: "leak",
     when: "release of the device",
-    condition: "a mapping is still live",
-    difference: "one finding for each"
+    condition: "a mapping is still live, or a range of bus addresses allocated",
+    difference: "one finding for each; ranges too"
   },
   {
     number: 24,

@@ -1,6 +1,7 @@
 /** The checks of DMA debug that concern one mapping at a time: when it is made, undone, synced. */
 import type { FindingKind } from "./debugChecks.ts"
 import { Findings } from "./debugFindings.ts"
+import { CACHE_LINE_BYTES } from "./iova/allocator.ts"
 import {
   ENTRIES_MAX,
   KIND_LINK,
@@ -27,7 +28,7 @@ import {
 export interface DmaDebugOptions {
   /** Which memory must not be mapped; all may when left out. */
   readonly memoryMap?: MemoryMap
-  /** Bytes that CPUs cache together, a power of two; 128 when left out, as on POWER7. */
+  /** Bytes that CPUs cache together, a power of two; 64 when left out. */
   readonly cacheLineBytes?: number
   /** A finding at each multiple of so many live mappings; none when left out. */
   readonly growthEvery?: number
@@ -35,8 +36,6 @@ export interface DmaDebugOptions {
   readonly entriesMax?: number
 }
 
-/** Of POWER7. */
-const CACHE_LINE_BYTES = 128
 /** As a number of entries: more than there can be. */
 const NEVER = 0x7fff_ffff
 /** More mappings of one cache line than this, besides the first, are too many. */

@@ -70,7 +70,7 @@ export interface Device {
   ): number
   /** dma_map_sg: hands the first `entryCount` buffers over; the number of segments, 0 when it failed. */
   mapSg(cpu: number, list: ScatterList, entryCount: number, direction: Direction, attributes?: number): number
-  /** dma_map_sgtable: the same; 0, or -EINVAL (never retry), -ENOMEM (a retry may work), -EIO (another reason). */
+  /** dma_map_sgtable: the same; 0, or -EINVAL (never retry), -ENOMEM (behind an IOMMU), -EIO (without one). */
   mapSgtable(cpu: number, list: ScatterList, entryCount: number, direction: Direction, attributes?: number): number
   /** dma_unmap_sg: takes them back. `entryCount` is the number that was passed to the map. */
   unmapSg(cpu: number, list: ScatterList, entryCount: number, direction: Direction, attributes?: number): void
@@ -106,7 +106,7 @@ export interface Device {
 
   /** dma_set_mask: the largest bus address of streaming mappings; 0, or -EIO and nothing changes. */
   dmaSetMask(mask: number): number
-  /** dma_set_coherent_mask: the same for coherent memory. */
+  /** dma_set_coherent_mask: the same for coherent memory, which lies below 4 GiB as long as nothing is said. */
   dmaSetCoherentMask(mask: number): number
   /** dma_get_required_mask: the narrowest mask that reaches all that may be mapped. */
   dmaGetRequiredMask(): number
@@ -131,7 +131,8 @@ export interface Device {
   beginDmaIovaTryAlloc(cpu: number, range: IovaRange, phys: PhysAddr, sizeBytes: number, then: number): number
   /**
    * dma_iova_link: memory at `offsetBytes` of the range. Only the first link may begin and only the last one end
-   * inside an IOMMU page. 0, or -ENOMEM when the table refused; what was linked before stays. It never waits.
+   * inside an IOMMU page. 0; -EIO when it does otherwise, or lies outside of the range; -ENOMEM when the table
+   * refused. What was linked before stays. It never waits.
    */
   dmaIovaLink(
     cpu: number,
@@ -143,7 +144,10 @@ export interface Device {
   ): number
   /** dma_iova_sync: after the last link, before the device is told. MODEL: tables here need nothing then. */
   dmaIovaSync(cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number): number
-  /** dma_iova_unlink: takes whole links back; one flush for all of them, done when it returns. */
+  /**
+   * dma_iova_unlink: takes whole links back; one flush for all of them, done when it returns. Where none is, that is a
+   * finding of debug.
+   */
   dmaIovaUnlink(cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number, direction: Direction): void
   /** dma_iova_free: gives a range back from which everything was unlinked. */
   dmaIovaFree(cpu: number, range: IovaRange): void
@@ -156,7 +160,7 @@ export interface Device {
    * watches its bus tells; it is a finding of debug when no live mapping holds the whole range.
    */
   accessed(busAddr: BusAddr, sizeBytes: number, direction: Direction, atPs: number): void
-  /** The device goes, once: what is still mapped is a leak. */
+  /** The device goes, once: what is still mapped is a leak, and so is a range that it still has. */
   release(): void
   readonly isReleased: boolean
 }
@@ -173,10 +177,13 @@ export interface DeviceLimits {
 /** A segment's size when the driver says nothing [Linux 6.12 dma_get_max_seg_size]. */
 const MAX_SEG_SIZE_BYTES = 65_536
 
+/** As far as coherent memory goes until the driver says more [Linux 6.12 Documentation/core-api/dma-api.rst]. */
+const COHERENT_MASK = 2 ** 32 - 1
+
 /** What a driver has that sets nothing but its mask. */
 export const makeDeviceLimits = (mask: number): DeviceLimits => ({
   mask,
-  coherentMask: mask,
+  coherentMask: Math.min(mask, COHERENT_MASK),
   maxSegSizeBytes: MAX_SEG_SIZE_BYTES,
   segBoundaryMask: Number.MAX_SAFE_INTEGER,
   minAlignMask: 0

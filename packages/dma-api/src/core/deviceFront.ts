@@ -236,6 +236,7 @@ export class DeviceFront implements Device, MapEnds {
   }
 
   readonly countUnmap = (direction: Direction): void => {
+    if (this.counters.live === 0) fail("more was unmapped than is mapped")
     this.counters.live--
     this.counters.unmaps[direction]! += this.tableMaps
   }
@@ -362,6 +363,7 @@ export class DeviceFront implements Device, MapEnds {
 
   readonly dmaSetSegBoundary = (mask: number): void => {
     this.limits.segBoundaryMask = mask
+    this.backend.limitsChanged()
   }
 
   readonly dmaSetMinAlignMask = (mask: number): void => {

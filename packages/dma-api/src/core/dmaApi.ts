@@ -23,7 +23,7 @@ import { DmaPool, poolShapeOf, type DmaPoolOptions, type PoolFinding } from "./d
 import type { FlushGranularity, FlushName } from "./flush.ts"
 import { NO_FLUSHES, type FlushCounts } from "./flushGauge.ts"
 import { IommuBackend } from "./iommuBackend.ts"
-import { WORK_NAMES, WORK_WORDS } from "./iova/allocator.ts"
+import { WORK_NAMES } from "./iova/allocator.ts"
 import type { LockAcrossTableWrite } from "./iova/oneLock.ts"
 import type { Mapping } from "./mappings.ts"
 import { makeMemoryMap } from "./memoryMap.ts"
@@ -45,6 +45,7 @@ const NO_COSTS: DmaCosts = {
   treeVisitPs: 0,
   magazinePs: 0,
   constantPs: 0,
+  flushQueuePs: 0,
   copyCallPs: 0,
   copyKiBPs: 0
 }
@@ -105,7 +106,6 @@ export interface Snapshot {
   readonly iovaPagesQueued: number
   /** Host pages that the table keeps from being moved or given away, where it knows. */
   readonly pinnedPages: number | undefined
-  readonly wordsScanned: number
   /** What allocations and frees took. */
   readonly allocations: WorkCounts
   readonly frees: WorkCounts
@@ -142,10 +142,15 @@ export class DmaApi {
   }
 
   private tableNeeded(): Table {
-    return this.table ?? fail("a backend that needs a translation table has none")
+    const { table } = this
+    if (table === undefined || table.pageCount === 0) fail("a backend that needs a translation table has none")
+    return table
   }
 
-  /** A device with this name that can address bus addresses up to `dmaMask`. */
+  /**
+   * A device with this name that can address bus addresses up to `dmaMask`; its coherent memory lies below 4 GiB too
+   * until it sets that mask.
+   */
   attach(name: string, dmaMask: number): Device {
     const { bytes, host, pages } = this.options
     const device = new DeviceFront({
@@ -189,7 +194,7 @@ export class DmaApi {
     return pool
   }
 
-  /** What was done wrong with pools. */
+  /** What was done wrong with pools, all of it; `snapshot().findings` counts these and the others. */
   poolFindings(): ReadonlyArray<PoolFinding> {
     return this.pools.flatMap((pool) => pool.findings)
   }
@@ -199,7 +204,7 @@ export class DmaApi {
     return this.debug?.live() ?? []
   }
 
-  /** What debug found wrong, the first ones of all. */
+  /** What debug found wrong with mappings, the first ones of all; what was with pools is in `poolFindings()`. */
   findings(): ReadonlyArray<Finding> {
     return [...(this.debug?.findings ?? [])]
   }
@@ -222,7 +227,6 @@ export class DmaApi {
       iovaPagesUsed: space?.allocator.pagesUsed ?? 0,
       iovaPagesQueued: space?.policy.queuedPages ?? 0,
       pinnedPages: this.table?.pinnedPages?.(),
-      wordsScanned: work === undefined ? 0 : work.allocations[WORK_WORDS]! + work.frees[WORK_WORDS]!,
       allocations: countsOf(work?.allocations),
       frees: countsOf(work?.frees),
       flush: space?.gauge?.counts() ?? NO_FLUSHES,

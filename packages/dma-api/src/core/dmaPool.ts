@@ -5,10 +5,13 @@
  *
  * With debug the free blocks are filled with a pattern, and what is done wrong is found. MODEL: the links between free
  * blocks do not lie in the blocks, so that a write to a free block cannot break the pool; the least size is that of
- * the links all the same. [Linux 6.12 mm/dmapool.c]
+ * the links all the same. MODEL: the chunk that a pool grows by is allocated with the plain call, also in a program:
+ * it takes the locks of whoever gives out bus addresses without a wait, even if other CPUs hold them or wait for them.
+ * [Linux 6.12 mm/dmapool.c]
  */
 import { ACCOUNT_DMA_API, assert, fail } from "@vnic/sim/core"
 import type { Coherent, Device } from "./device.ts"
+import { isPowerOfTwo } from "./iova/powersOfTwo.ts"
 import type { BusAddr, DmaCosts, Host, PhysAddr } from "./types.ts"
 
 export interface DmaPoolOptions {
@@ -57,13 +60,12 @@ const SIZE_MAX = 0x7fff_ffff
 const LIST_END = -1
 const BLOCK_LIVE = -2
 
-const isPowerOfTwo = (bytes: number): boolean => bytes > 0 && (bytes & (bytes - 1)) === 0
-
 /** How a pool with these options is laid out; undefined when there cannot be one. */
 export function poolShapeOf(options: DmaPoolOptions, pageBytes: number): DmaPoolShape | undefined {
   const { alignBytes = 1, name, sizeBytes } = options
-  if (!isPowerOfTwo(alignBytes) || sizeBytes <= 0 || sizeBytes > SIZE_MAX) return undefined
+  if (!isPowerOfTwo(alignBytes) || !Number.isSafeInteger(sizeBytes) || sizeBytes <= 0) return undefined
   const blockBytes = Math.ceil(Math.max(sizeBytes, BLOCK_BYTES_MIN) / alignBytes) * alignBytes
+  if (blockBytes > SIZE_MAX) return undefined
   const chunkBytes = Math.max(blockBytes, pageBytes)
   const boundaryBytes = options.boundaryBytes ?? chunkBytes
   const isWide = boundaryBytes >= chunkBytes
@@ -170,7 +172,7 @@ export class DmaPool {
       host.unlock(cpu, lock)
       return this.thens[cpu]!
     }
-    // The lock is not held while there may be a wait for memory: others may grow the pool meanwhile.
+    // As in the kernel the lock is not held meanwhile: whoever finds the pool empty too makes it grow as well.
     host.unlock(cpu, lock)
     const chunk = this.device.allocCoherent(cpu, this.chunkBytes)
     if (chunk === undefined) {

@@ -58,6 +58,8 @@ export class IommuBackend implements Backend {
   /** Entries of the window that the device can address, for streaming mappings and for coherent memory. */
   reach = 0
   coherentReach = 0
+  /** Pages on the bus whose multiples no mapping crosses; 0 when the window has none of these inside. */
+  boundary = 0
   /** The device asks for an alignment that an IOMMU page cannot keep. */
   isRefusing = false
   declare readonly pageShift: number
@@ -71,8 +73,8 @@ export class IommuBackend implements Backend {
   declare private readonly coherent: CoherentMemory
   declare private readonly systemPageBytes: number
   declare private readonly windowStartPage: number
-  declare private readonly mapOtherPs: number
-  declare private readonly unmapOtherPs: number
+  declare readonly mapOtherPs: number
+  declare readonly unmapOtherPs: number
   /** The entries that each CPU's call is about: the first, and how many. */
   declare private readonly firstPages: Int32Array
   declare private readonly pageCounts: Int32Array
@@ -120,7 +122,16 @@ export class IommuBackend implements Backend {
     const { limits } = this.context
     this.reach = reachOf(this.table, limits.mask)
     this.coherentReach = reachOf(this.table, limits.coherentMask)
+    this.boundary = this.boundaryOf(limits.segBoundaryMask)
     this.isRefusing = limits.minAlignMask > this.pageMask
+  }
+
+  /** A boundary inside a page is the page; above 2^30 pages there is none, as no window is that long. */
+  private readonly boundaryOf = (boundaryMask: number): number => {
+    const pages = Math.max(1, (boundaryMask + 1) / this.pageBytes)
+    if (pages > 2 ** 30) return 0
+    const last = this.windowStartPage + this.table.pageCount - 1
+    return Math.floor(this.windowStartPage / pages) === Math.floor(last / pages) ? 0 : pages
   }
 
   /** What comes out above is found at the map: any mask is taken. */
@@ -135,7 +146,8 @@ export class IommuBackend implements Backend {
     if (this.isRefusing) return this.ends.mapFailed(cpu, MAP_INVALID)
     if (this.mapOtherPs > 0) this.host.spend(cpu, ACCOUNT_DMA_API, this.mapOtherPs)
     const alignment = this.alignmentAt(cpu, phys)
-    return this.allocator.beginAllocate(cpu, pages, alignment, this.reachOf(cpu), this.pageOf(phys), this.allocated)
+    const reach = this.reachOf(cpu)
+    return this.allocator.beginAllocate(cpu, pages, alignment, reach, this.pageOf(phys), this.allocated, this.boundary)
   }
 
   /** The window's page that an address lies in; of memory, the one with that address on the bus. */
@@ -196,12 +208,14 @@ export class IommuBackend implements Backend {
   private readonly reasonOf = (cpu: number): number => {
     if (this.uses !== undefined) return MAP_MASK_TOO_NARROW
     const alignment = this.alignmentAt(cpu, this.calls.phys[cpu]!)
-    return this.reasonFor(this.pageCounts[cpu]!, alignment, this.reachOf(cpu))
+    return this.reasonFor(this.pageCounts[cpu]!, alignment, this.reachOf(cpu), this.boundary)
   }
 
-  readonly reasonFor = (pages: number, alignment: number, reach: number): number => {
-    const isFull = reach === this.table.pageCount || this.allocator.canEverFit(pages, alignment, reach)
-    return isFull ? MAP_ADDRESS_SPACE_FULL : MAP_MASK_TOO_NARROW
+  /** Would an unmap help? If not: is it the boundary that is in the way, or the end of what can be reached? */
+  readonly reasonFor = (pages: number, alignment: number, reach: number, boundary = 0): number => {
+    const { allocator } = this
+    if (allocator.canEverFit(pages, alignment, reach, boundary)) return MAP_ADDRESS_SPACE_FULL
+    return allocator.canEverFit(pages, alignment, reach) ? MAP_INVALID : MAP_MASK_TOO_NARROW
   }
 
   /**

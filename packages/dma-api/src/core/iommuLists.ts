@@ -2,7 +2,12 @@
  * Scatter lists behind an IOMMU: one range of bus addresses for the whole list, each entry padded to IOMMU pages.
  * Neighbours become one segment when the second begins where the first one's page ends and the device's limits
  * allow. [Linux 6.12 drivers/iommu/dma-iommu.c iommu_dma_map_sg, __finalise_sg]
+ *
+ * MODEL: a list is one range behind every table. Behind a TCE table the kernel allocates for each entry by itself, and
+ * makes one segment of two that happen to lie side by side on the bus.
+ * [Linux 6.12 arch/powerpc/kernel/iommu.c ppc_iommu_map_sg]
  */
+import { ACCOUNT_DMA_API } from "@vnic/sim/core"
 import type { ListBackend } from "./backend.ts"
 import type { IommuBackend } from "./iommuBackend.ts"
 import { IOVA_NONE } from "./iova/allocator.ts"
@@ -35,10 +40,11 @@ export class IommuLists implements ListBackend {
   }
 
   readonly beginMapList = (cpu: number): number => {
-    const { context, isRefusing, pageBytes, reach, space } = this.backend
+    const { context, host, isRefusing, mapOtherPs, pageBytes, reach, space } = this.backend
     if (isRefusing) return context.ends.listFailed(cpu, MAP_INVALID)
     const { segBoundaryMask } = context.limits
     const pages = this.layOut(context.calls.lists[cpu]!, segBoundaryMask) / pageBytes
+    if (mapOtherPs > 0) host.spend(cpu, ACCOUNT_DMA_API, mapOtherPs)
     this.pageCounts[cpu] = pages
     this.alignments[cpu] = this.alignmentFor(pages, segBoundaryMask)
     return space.allocator.beginAllocate(cpu, pages, this.alignments[cpu]!, reach, -1, this.allocated)
@@ -58,17 +64,20 @@ export class IommuLists implements ListBackend {
     return end - (end & this.pageMask)
   }
 
-  /** Sets the entries' spans: their pages and, where the next one would cross the boundary, padding. Bytes in all. */
+  /**
+   * Sets what the entries take: their pages and, where the next one would cross the boundary, padding. It stays as it
+   * is until the unmap, whatever becomes of the buffers. Bytes in all.
+   */
   private readonly layOut = (list: ScatterList, boundaryMask: number): number => {
     let total = 0
     for (let entry = 0; entry < list.entryCount; entry++) {
       const bytes = this.bytesOf(list, entry)
       const room = boundaryMask - (total % (boundaryMask + 1)) + 1
       if (entry > 0 && room < bytes && total % (boundaryMask + 1) !== 0) {
-        list.setSpan(entry - 1, list.spanOf(entry - 1) + room)
+        list.setPadding(entry - 1, room)
         total += room
       }
-      list.setSpan(entry, bytes)
+      list.setPages(entry, bytes)
       total += bytes
     }
     return total
@@ -103,13 +112,12 @@ export class IommuLists implements ListBackend {
     while (entry < entryCount) {
       const start = entry
       const phys = list.physOf(start) - (list.physOf(start) & this.pageMask)
-      let bytes = this.bytesOf(list, entry)
-      let padding = list.spanOf(entry) - bytes
+      let bytes = list.pagesBytesOf(entry)
+      let padding = list.paddingBytesOf(entry)
       entry++
       while (padding === 0 && entry < entryCount && list.physOf(entry) === phys + bytes) {
-        const nextBytes = this.bytesOf(list, entry)
-        padding = list.spanOf(entry) - nextBytes
-        bytes += nextBytes
+        bytes += list.pagesBytesOf(entry)
+        padding = list.paddingBytesOf(entry)
         entry++
       }
       if (space.table.insert(cpu, page, bytes / pageBytes, phys, direction) !== 0) return start
@@ -124,9 +132,8 @@ export class IommuLists implements ListBackend {
     let page = first
     let bytes = 0
     for (let entry = 0; entry < entryCount; entry++) {
-      const entryBytes = this.bytesOf(list, entry)
-      const padding = list.spanOf(entry) - entryBytes
-      bytes += entryBytes
+      const padding = list.paddingBytesOf(entry)
+      bytes += list.pagesBytesOf(entry)
       if (padding === 0 && entry + 1 < entryCount) continue
       space.table.remove(cpu, page, bytes / pageBytes)
       page += (bytes + padding) / pageBytes
@@ -152,17 +159,19 @@ export class IommuLists implements ListBackend {
         bytes = sizeBytes
         list.setSegment(segment, at + offset, bytes)
       }
-      at += list.spanOf(entry)
-      if (offset + sizeBytes < list.spanOf(entry)) bytes = 0
+      const spanBytes = list.pagesBytesOf(entry) + list.paddingBytesOf(entry)
+      at += spanBytes
+      if (offset + sizeBytes < spanBytes) bytes = 0
     }
     list.segmentCount = segment + 1
   }
 
   readonly beginUnmapList = (cpu: number): number => {
-    const { context, pageBytes, space } = this.backend
+    const { context, host, pageBytes, space, unmapOtherPs } = this.backend
     const list = context.calls.lists[cpu]!
     let bytes = 0
-    for (let entry = 0; entry < list.entryCount; entry++) bytes += list.spanOf(entry)
+    for (let entry = 0; entry < list.entryCount; entry++) bytes += list.pagesBytesOf(entry) + list.paddingBytesOf(entry)
+    if (unmapOtherPs > 0) host.spend(cpu, ACCOUNT_DMA_API, unmapOtherPs)
     this.firstPages[cpu] = this.backend.pageOf(list.busAddrOf(0))
     this.pageCounts[cpu] = bytes / pageBytes
     return space.allocator.beginRemove(cpu, this.removable)

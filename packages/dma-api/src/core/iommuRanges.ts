@@ -2,6 +2,7 @@
  * Ranges of bus addresses behind an IOMMU: allocated without memory, then linked to it piece by piece.
  * [Linux 6.19 drivers/iommu/dma-iommu.c dma_iova_try_alloc, dma_iova_link, dma_iova_unlink, dma_iova_destroy]
  */
+import { ACCOUNT_DMA_API } from "@vnic/sim/core"
 import type { RangeBackend } from "./backend.ts"
 import type { IommuBackend } from "./iommuBackend.ts"
 import { IOVA_NONE } from "./iova/allocator.ts"
@@ -24,9 +25,10 @@ export class IommuRanges implements RangeBackend {
   }
 
   readonly beginAllocate = (cpu: number): number => {
-    const { context, isRefusing, reach, space } = this.backend
+    const { context, host, isRefusing, mapOtherPs, reach, space } = this.backend
     const { calls } = context
     if (isRefusing) return calls.thens[cpu]!
+    if (mapOtherPs > 0) host.spend(cpu, ACCOUNT_DMA_API, mapOtherPs)
     const pages = this.pagesOf(calls.phys[cpu]!, calls.sizes[cpu]!)
     return space.allocator.beginAllocate(cpu, pages, 1, reach, -1, this.allocated)
   }
@@ -72,7 +74,9 @@ export class IommuRanges implements RangeBackend {
   }
 
   readonly beginDestroy = (cpu: number): number => {
-    return this.backend.space.allocator.beginRemove(cpu, this.destroyable)
+    const { host, space, unmapOtherPs } = this.backend
+    if (unmapOtherPs > 0) host.spend(cpu, ACCOUNT_DMA_API, unmapOtherPs)
+    return space.allocator.beginRemove(cpu, this.destroyable)
   }
 
   private readonly destroy = (cpu: number): number => {
@@ -90,7 +94,7 @@ export class IommuRanges implements RangeBackend {
 
   /** Clears the entries of the links in a part of the range, neighbours together, and forgets them. */
   private readonly removeLinks = (cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number): void => {
-    const { linkOffsets, linkSizes } = range
+    const { linkDirections, linkOffsets, linkSizes } = range
     const { table } = this.backend.space
     let kept = 0
     let page = 0
@@ -100,6 +104,7 @@ export class IommuRanges implements RangeBackend {
       const linkBytes = linkSizes[link]!
       if (at < offsetBytes || at >= offsetBytes + sizeBytes) {
         linkOffsets[kept] = at
+        linkDirections[kept] = linkDirections[link]!
         linkSizes[kept++] = linkBytes
         continue
       }
@@ -114,5 +119,6 @@ export class IommuRanges implements RangeBackend {
     if (pages > 0) table.remove(cpu, page, pages)
     linkOffsets.length = kept
     linkSizes.length = kept
+    linkDirections.length = kept
   }
 }

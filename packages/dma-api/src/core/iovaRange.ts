@@ -3,15 +3,16 @@
  * are known one after the other: one allocation, many table writes, one flush.
  * [Linux 6.19 drivers/iommu/dma-iommu.c dma_iova_try_alloc, dma_iova_link, dma_iova_unlink, dma_iova_destroy]
  */
-import { DMA_MAPPING_ERROR, type BusAddr } from "./types.ts"
+import { DMA_MAPPING_ERROR, type BusAddr, type Direction } from "./types.ts"
 
 export class IovaRange {
   busAddr: BusAddr = DMA_MAPPING_ERROR
   /** 0 when there is no range (dma_use_iova). */
   sizeBytes = 0
-  /** What is linked: where in the range, and how long; bytes. */
+  /** What is linked: where in the range, and how long, bytes; and which way. */
   readonly linkOffsets: Array<number> = []
   readonly linkSizes: Array<number> = []
+  readonly linkDirections: Array<Direction> = []
 
   /** A new range, with nothing linked. */
   set(busAddr: BusAddr, sizeBytes: number): void {
@@ -19,6 +20,7 @@ export class IovaRange {
     this.sizeBytes = sizeBytes
     this.linkOffsets.length = 0
     this.linkSizes.length = 0
+    this.linkDirections.length = 0
   }
 
   /** Bytes that are linked. */

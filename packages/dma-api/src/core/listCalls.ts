@@ -8,23 +8,15 @@ import { checkMap } from "./device.ts"
 import type { DeviceFront } from "./deviceFront.ts"
 import { KIND_SG, tagOf } from "./mappings.ts"
 import type { ScatterList } from "./scatterList.ts"
-import {
-  ATTR_SKIP_CPU_SYNC,
-  EINVAL,
-  EIO,
-  ENOMEM,
-  MAP_ADDRESS_SPACE_FULL,
-  MAP_INVALID,
-  MAP_OK,
-  MAP_TABLE_REFUSED,
-  type BusAddr,
-  type Direction
-} from "./types.ts"
+import { ATTR_SKIP_CPU_SYNC, EINVAL, EIO, ENOMEM, MAP_INVALID, MAP_OK, type BusAddr, type Direction } from "./types.ts"
 
-/** What dma_map_sgtable returns, by the reason of a failure. */
-const errorOf = (reason: number): number => {
+/**
+ * What dma_map_sgtable returns, by the reason of a failure. Behind an IOMMU whatever is not to be had is memory, bus
+ * addresses below the mask too. [Linux 6.12 drivers/iommu/dma-iommu.c, kernel/dma/direct.c]
+ */
+const errorOf = (reason: number, isTable: boolean): number => {
   if (reason === MAP_INVALID) return -EINVAL
-  return reason === MAP_ADDRESS_SPACE_FULL || reason === MAP_TABLE_REFUSED ? -ENOMEM : -EIO
+  return isTable ? -ENOMEM : -EIO
 }
 
 export class ListCalls {
@@ -85,7 +77,8 @@ export class ListCalls {
     direction: Direction,
     attributes = 0
   ): number => {
-    return this.mapSg(cpu, list, entryCount, direction, attributes) > 0 ? 0 : errorOf(this.front.failure[cpu]!)
+    if (this.mapSg(cpu, list, entryCount, direction, attributes) > 0) return 0
+    return errorOf(this.front.failure[cpu]!, this.front.backend.isTable)
   }
 
   private readonly setMap = (
@@ -105,6 +98,7 @@ export class ListCalls {
     calls.attributes[cpu] = attributes
     list.entryCount = entryCount
     list.segmentCount = 0
+    list.direction = direction
   }
 
   private readonly map = (cpu: number): number => {
@@ -171,7 +165,7 @@ export class ListCalls {
     host.runAlone(cpu, this.unmapStep)
   }
 
-  /** Says what is unmapped, the list as it was mapped; false when it is not. */
+  /** Says what is unmapped: the list as it was mapped, whatever the caller says now; false when it is not. */
   private readonly setUnmap = (
     cpu: number,
     list: ScatterList,
@@ -180,14 +174,14 @@ export class ListCalls {
     attributes: number
   ): boolean => {
     const { calls, debug, debugId } = this.front
-    const tag = tagOf(KIND_SG, direction)
-    const segments = debug?.unmappedList(debugId, cpu, list, entryCount, tag) ?? list.segmentCount
+    const said = tagOf(KIND_SG, direction)
+    const segments = debug?.unmappedList(debugId, cpu, list, entryCount, said) ?? list.segmentCount
     if (segments === 0) return false
     calls.lists[cpu] = list
     calls.entryCounts[cpu] = list.entryCount
-    calls.tags[cpu] = tag
+    calls.tags[cpu] = tagOf(KIND_SG, list.direction)
     calls.attributes[cpu] = attributes
-    this.front.countUnmap(direction)
+    this.front.countUnmap(list.direction)
     return true
   }
 

@@ -10,7 +10,10 @@ export class RangeCalls {
   declare private readonly front: DeviceFront
   /** What the last link of each CPU came to, a MAP number. */
   declare private readonly linkReasons: Int8Array
+  /** What goes on when the CPU's range is allocated and debug knows it. */
+  declare private readonly thens: Int32Array
   declare private readonly allocateStep: number
+  declare private readonly allocated: number
   declare private readonly linkStep: number
   declare private readonly unlinkStep: number
   declare private readonly destroyStep: number
@@ -19,6 +22,8 @@ export class RangeCalls {
     const { host } = front
     this.front = front
     this.linkReasons = new Int8Array(host.count)
+    this.thens = new Int32Array(host.count)
+    this.allocated = host.define("dma range: known", (cpu) => this.tellAllocated(cpu))
     this.allocateStep = host.define("dma range: allocate", (cpu) => front.backend.ranges!.beginAllocate(cpu))
     this.linkStep = host.define("dma range: link", (cpu) => {
       this.linkReasons[cpu] = front.backend.ranges!.link(cpu)
@@ -29,22 +34,25 @@ export class RangeCalls {
   }
 
   readonly dmaIovaTryAlloc: Device["dmaIovaTryAlloc"] = (cpu, range, phys, sizeBytes) => {
-    const { calls, host, leaveStep } = this.front
-    if (!this.setAllocate(cpu, range, phys, sizeBytes)) return false
-    calls.thens[cpu] = leaveStep
+    const { host, leaveStep } = this.front
+    if (!this.setAllocate(cpu, range, phys, sizeBytes, leaveStep)) return false
     host.runAlone(cpu, this.allocateStep)
     return range.sizeBytes > 0
   }
 
   readonly beginDmaIovaTryAlloc: Device["beginDmaIovaTryAlloc"] = (cpu, range, phys, sizeBytes, then) => {
-    const { backend, calls } = this.front
-    if (!this.setAllocate(cpu, range, phys, sizeBytes)) return then
-    calls.thens[cpu] = then
-    return backend.ranges!.beginAllocate(cpu)
+    if (!this.setAllocate(cpu, range, phys, sizeBytes, then)) return then
+    return this.front.backend.ranges!.beginAllocate(cpu)
   }
 
   /** False when the backend has no ranges: the caller maps piece by piece then. */
-  private readonly setAllocate = (cpu: number, range: IovaRange, phys: PhysAddr, sizeBytes: number): boolean => {
+  private readonly setAllocate = (
+    cpu: number,
+    range: IovaRange,
+    phys: PhysAddr,
+    sizeBytes: number,
+    then: number
+  ): boolean => {
     const { backend, calls } = this.front
     assert(range.sizeBytes === 0, "a range of bus addresses was allocated twice")
     if (backend.ranges === undefined) return false
@@ -52,7 +60,16 @@ export class RangeCalls {
     calls.ranges[cpu] = range
     calls.phys[cpu] = phys
     calls.sizes[cpu] = sizeBytes
+    calls.thens[cpu] = this.allocated
+    this.thens[cpu] = then
     return true
+  }
+
+  private readonly tellAllocated = (cpu: number): number => {
+    const { calls, debug, debugId } = this.front
+    const range = calls.ranges[cpu]!
+    if (range.sizeBytes > 0) debug?.rangeAllocated(debugId, cpu, range)
+    return this.thens[cpu]!
   }
 
   readonly dmaIovaLink: Device["dmaIovaLink"] = (cpu, range, phys, offsetBytes, sizeBytes, direction) => {
@@ -73,6 +90,7 @@ export class RangeCalls {
     }
     range.linkOffsets.push(offsetBytes)
     range.linkSizes.push(sizeBytes)
+    range.linkDirections.push(direction)
     this.front.countMap(direction)
     debug?.mapped(debugId, cpu, range.busAddr + offsetBytes, phys, sizeBytes, tag)
     return 0
@@ -84,6 +102,7 @@ export class RangeCalls {
 
   readonly dmaIovaUnlink: Device["dmaIovaUnlink"] = (cpu, range, offsetBytes, sizeBytes, direction) => {
     const { calls, host, leaveStep } = this.front
+    assert(range.sizeBytes > 0, "memory was unlinked from a range of bus addresses that is not allocated")
     this.tellUnlinked(cpu, range, offsetBytes, sizeBytes, direction)
     calls.ranges[cpu] = range
     calls.bus[cpu] = range.busAddr + offsetBytes
@@ -93,6 +112,7 @@ export class RangeCalls {
   }
 
   readonly dmaIovaFree: Device["dmaIovaFree"] = (cpu, range) => {
+    assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
     assert(range.linkOffsets.length === 0, "a range of bus addresses was freed with memory linked to it")
     this.destroyNow(cpu, range)
   }
@@ -103,16 +123,17 @@ export class RangeCalls {
   }
 
   private readonly destroyNow = (cpu: number, range: IovaRange): void => {
-    const { calls, host, leaveStep } = this.front
-    assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
+    const { calls, debug, debugId, host, leaveStep } = this.front
+    debug?.rangeFreed(debugId, range)
     calls.ranges[cpu] = range
     calls.thens[cpu] = leaveStep
     host.runAlone(cpu, this.destroyStep)
   }
 
   readonly beginDmaIovaDestroy: Device["beginDmaIovaDestroy"] = (cpu, range, mappedBytes, direction, then) => {
-    const { backend, calls } = this.front
+    const { backend, calls, debug, debugId } = this.front
     this.setDestroy(cpu, range, mappedBytes, direction)
+    debug?.rangeFreed(debugId, range)
     calls.thens[cpu] = then
     return backend.ranges!.beginDestroy(cpu)
   }
@@ -127,7 +148,7 @@ export class RangeCalls {
     this.front.calls.ranges[cpu] = range
   }
 
-  /** Tells debug of every link that lies in these bytes, and counts them out. */
+  /** Tells debug of every link that lies in these bytes, or that none does, and counts them out as they were made. */
   private readonly tellUnlinked = (
     cpu: number,
     range: IovaRange,
@@ -136,15 +157,19 @@ export class RangeCalls {
     direction: Direction
   ): void => {
     const { debug, debugId } = this.front
-    const { busAddr, linkOffsets, linkSizes } = range
+    const { busAddr, linkDirections, linkOffsets, linkSizes } = range
     const end = offsetBytes + sizeBytes
+    const said = tagOf(KIND_LINK, direction)
+    let isAny = false
     for (let link = 0; link < linkOffsets.length; link++) {
       const at = linkOffsets[link]!
       const linkBytes = linkSizes[link]!
       if (at + linkBytes <= offsetBytes || at >= end) continue
       assert(at >= offsetBytes && at + linkBytes <= end, "an unlink that does not end where a link does")
-      this.front.countUnmap(direction)
-      debug?.unmapped(debugId, cpu, busAddr + at, linkBytes, tagOf(KIND_LINK, direction))
+      this.front.countUnmap(linkDirections[link]!)
+      debug?.unmapped(debugId, cpu, busAddr + at, linkBytes, said)
+      isAny = true
     }
+    if (!isAny && sizeBytes > 0) debug?.unmapped(debugId, cpu, busAddr + offsetBytes, sizeBytes, said)
   }
 }

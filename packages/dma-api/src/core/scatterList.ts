@@ -5,16 +5,17 @@
  * [Linux 6.12 include/linux/scatterlist.h, drivers/iommu/dma-iommu.c]
  */
 import { assert } from "@vnic/sim/core"
-import type { BusAddr, PhysAddr } from "./types.ts"
+import { BIDIRECTIONAL, type BusAddr, type Direction, type PhysAddr } from "./types.ts"
 
 /** Numbers of an entry. */
-const STRIDE = 5
+const STRIDE = 6
 const PHYS = 0
 const SIZE = 1
 const BUS = 2
 const BUS_SIZE = 3
-/** Bytes of bus addresses from this entry's first page to the next one's: its pages, and padding. */
-const SPAN = 4
+/** Bytes of bus addresses of its pages, and of the padding behind them. */
+const PAGES = 4
+const PADDING = 5
 
 export class ScatterList {
   /** Most entries. */
@@ -22,6 +23,10 @@ export class ScatterList {
   /** Entries as they were mapped last, and segments that came of them; 0 when the list is not mapped. */
   entryCount = 0
   segmentCount = 0
+  /** Which way it was mapped last. */
+  direction: Direction = BIDIRECTIONAL
+  /** A buffer was named anew while the list is mapped: what is mapped is the one before. */
+  isChanged = false
   declare private readonly numbers: Float64Array
 
   constructor(capacity: number) {
@@ -38,10 +43,14 @@ export class ScatterList {
   readonly clear = (): void => {
     this.entryCount = 0
     this.segmentCount = 0
+    this.isChanged = false
   }
 
-  /** Names the buffer of an entry. */
+  /** Names the buffer of an entry; not while the list is mapped. */
   readonly setBuffer = (entry: number, phys: PhysAddr, sizeBytes: number): void => {
+    if (entry < this.entryCount && (phys !== this.physOf(entry) || sizeBytes !== this.sizeBytesOf(entry))) {
+      this.isChanged = true
+    }
     this.numbers[entry * STRIDE + PHYS] = phys
     this.numbers[entry * STRIDE + SIZE] = sizeBytes
   }
@@ -69,13 +78,22 @@ export class ScatterList {
     this.numbers[segment * STRIDE + BUS_SIZE] = sizeBytes
   }
 
-  /** For backends that give the list one range: what an entry takes of it. */
-  readonly setSpan = (entry: number, spanBytes: number): void => {
-    this.numbers[entry * STRIDE + SPAN] = spanBytes
+  /** For backends that give the list one range: what an entry takes of it, pages and padding behind them. */
+  readonly setPages = (entry: number, pagesBytes: number): void => {
+    this.numbers[entry * STRIDE + PAGES] = pagesBytes
+    this.numbers[entry * STRIDE + PADDING] = 0
   }
 
-  readonly spanOf = (entry: number): number => {
-    return this.numbers[entry * STRIDE + SPAN]!
+  readonly setPadding = (entry: number, paddingBytes: number): void => {
+    this.numbers[entry * STRIDE + PADDING] = paddingBytes
+  }
+
+  readonly pagesBytesOf = (entry: number): number => {
+    return this.numbers[entry * STRIDE + PAGES]!
+  }
+
+  readonly paddingBytesOf = (entry: number): number => {
+    return this.numbers[entry * STRIDE + PADDING]!
   }
 }
 

@@ -11,6 +11,7 @@
 import { ACCOUNT_COPY, ACCOUNT_DMA_API, fail } from "@vnic/sim/core"
 import type { CoherentMemory } from "./coherent.ts"
 import type { DeviceLimits } from "./device.ts"
+import { powerOfTwoFrom } from "./iova/powersOfTwo.ts"
 import { SLOT_BYTES, SLOT_NONE, SLOT_SHIFT, SwiotlbSlots, type SlotRequest } from "./swiotlbSlots.ts"
 import type { DmaCosts, Host, PhysAddr } from "./types.ts"
 
@@ -281,12 +282,6 @@ export class Swiotlb {
     const slots = this.slots.slotCount
     return { slots, slotsUsed: this.slotsUsed(), slotsUsedMax, steps, bytesIn, bytesOut, full, clamped }
   }
-}
-
-const powerOfTwoFrom = (count: number): number => {
-  let power = 1
-  while (power < count) power *= 2
-  return power
 }
 
 /** The pool's size when nothing is said: 64 MiB, halved until it is no more than a quarter of memory. */

@@ -6,6 +6,7 @@
  * [Linux 6.12 kernel/dma/swiotlb.c swiotlb_search_pool_area, swiotlb_release_slots]
  */
 import { assert, fail } from "@vnic/sim/core"
+import { isPowerOfTwo } from "./iova/powersOfTwo.ts"
 import type { PhysAddr } from "./types.ts"
 
 export const SLOT_SHIFT = 11
@@ -128,8 +129,6 @@ export class SwiotlbSlots {
     this.used[this.areaOf(slot)]! -= count
   }
 }
-
-const isPowerOfTwo = (count: number): boolean => count > 0 && (count & (count - 1)) === 0
 
 /** A boundary narrower than a slot asks for no more than one slot. */
 const isInside = (address: PhysAddr, count: number, boundaryMask: number): boolean => {

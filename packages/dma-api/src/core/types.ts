@@ -4,7 +4,7 @@
  * translates its device's addresses), and needs neither a NIC nor an emulated IOMMU.
  */
 
-import type { IovaCosts } from "./iova/allocator.ts"
+import type { IovaCosts, PageRange } from "./iova/allocator.ts"
 
 /** An address in the host's physical memory, bytes. */
 export type PhysAddr = number
@@ -30,7 +30,10 @@ export const MAP_TABLE_REFUSED = 3
 export const MAP_OUT_OF_MEMORY = 4
 /** No slots of the bounce buffer were left. */
 export const MAP_BOUNCE_FULL = 5
-/** What the device asks for no map can give: an alignment wider than the IOMMU's page. */
+/**
+ * What is asked for no map can give: an alignment wider than the IOMMU's page, a buffer that is longer than the
+ * device's segment boundary or than the bounce buffer takes in one piece.
+ */
 export const MAP_INVALID = 6
 export const MAP_FAILURES = [
   "Ok",
@@ -112,6 +115,8 @@ export interface Table {
   readonly windowStart: BusAddr
   /** Entries of the window. */
   readonly pageCount: number
+  /** Pages of the window that are never handed out: the bus uses their addresses for something else. */
+  readonly reserved?: ReadonlyArray<PageRange>
   /** Makes `pageCount` pages from `iovaPage` on translate to `phys`; 0, or a refusal with nothing left set. */
   insert(cpu: number, iovaPage: number, pageCount: number, phys: PhysAddr, direction: Direction): number
   /**
@@ -142,6 +147,8 @@ export interface DmaCosts extends IovaCosts {
   /** The code of a map call, and of an unmap call, through an IOMMU, besides allocator, table and invalidation. */
   readonly mapOtherPs: number
   readonly unmapOtherPs: number
+  /** To put an unmap into the queue of a lazy flush, besides its lock. */
+  readonly flushQueuePs: number
   /** A copy, besides its bytes, and each KiB of it; of the bounce buffer. */
   readonly copyCallPs: number
   readonly copyKiBPs: number

@@ -1,5 +1,6 @@
 /** A translation table that is a Map, remembers what was asked of it, and refuses on demand. */
 import { fail } from "@vnic/sim/core"
+import type { PageRange } from "../core/iova/allocator.ts"
 import type { BusAddr, Direction, PhysAddr, Table } from "../core/types.ts"
 
 export interface FlatTableOptions {
@@ -9,6 +10,8 @@ export interface FlatTableOptions {
   readonly windowStart?: BusAddr
   /** Entries; 1024 when left out. */
   readonly pageCount?: number
+  /** Pages that are never handed out; none when left out. An insert there is a broken invariant. */
+  readonly reserved?: ReadonlyArray<PageRange>
 }
 
 /** One call of the table. */
@@ -28,6 +31,7 @@ export class FlatTable implements Table {
   readonly pageShift: number
   readonly windowStart: BusAddr
   readonly pageCount: number
+  readonly reserved: ReadonlyArray<PageRange>
   /** The translation of each page that has one. */
   readonly entries = new Map<number, { readonly phys: PhysAddr; readonly direction: Direction }>()
   /** Everything asked of it, in order. */
@@ -39,6 +43,7 @@ export class FlatTable implements Table {
     this.pageShift = options.pageShift ?? 12
     this.windowStart = options.windowStart ?? 0
     this.pageCount = options.pageCount ?? 1024
+    this.reserved = options.reserved ?? []
   }
 
   insert(cpu: number, iovaPage: number, pageCount: number, phys: PhysAddr, direction: Direction): number {
@@ -48,6 +53,10 @@ export class FlatTable implements Table {
     for (let index = 0; index < pageCount; index++) {
       const page = iovaPage + index
       if (page < 0 || page >= this.pageCount) fail("an insert outside the window")
+      const isReserved = this.reserved.some(
+        (range) => page >= range.firstPage && page < range.firstPage + range.pageCount
+      )
+      if (isReserved) fail("an insert into what is reserved")
       if (this.entries.has(page)) fail("an insert over an entry that is set")
       this.entries.set(page, { phys: phys + index * 2 ** this.pageShift, direction })
     }

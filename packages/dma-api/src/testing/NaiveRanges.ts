@@ -13,15 +13,18 @@ export class NaiveRanges {
   private readonly half: number
   private smallHint = 0
   private largeHint: number
+  private readonly startPage: number
 
-  constructor(pageCount: number, isEntryZeroReserved: boolean) {
+  /** `startPage` is the bus page of the window's first entry, from where boundaries are counted. */
+  constructor(pageCount: number, isEntryZeroReserved: boolean, startPage = 0) {
+    this.startPage = startPage
     this.used = Array.from({ length: pageCount }, (_, entry) => isEntryZeroReserved && entry === 0)
     this.half = Math.floor(pageCount / 2)
     this.largeHint = this.half
   }
 
   /** The range that the policy chooses, now used; or IOVA_NONE. */
-  allocate(pages: number, alignment = 1, reach = this.used.length): number {
+  allocate(pages: number, alignment = 1, reach = this.used.length, boundary = 0): number {
     const count = this.used.length
     const isLarge = pages > SMALL_PAGES_MAX
     const ownEnd = isLarge ? count : this.half
@@ -39,7 +42,7 @@ export class NaiveRanges {
     passes.push([isLarge || reach < count ? 0 : this.half, Math.min(count, reach)])
     this.wordsScanned = 0
     for (const [from, to] of passes) {
-      const entry = this.firstFit(from!, to!, pages, alignment)
+      const entry = this.firstFit(from!, to!, pages, alignment, boundary)
       if (entry === IOVA_NONE) continue
       this.used.fill(true, entry, entry + pages)
       const end = entry + pages
@@ -55,7 +58,7 @@ export class NaiveRanges {
   }
 
   /** The last entry of a range that is searched is left alone. */
-  private firstFit(from: number, to: number, pages: number, alignment: number): number {
+  private firstFit(from: number, to: number, pages: number, alignment: number, boundary: number): number {
     const lookedAt = new Set<number>()
     let found = IOVA_NONE
     let start = Math.ceil(from / alignment) * alignment
@@ -66,11 +69,30 @@ export class NaiveRanges {
         if (this.used[entry]) break
         entry++
       }
-      if (entry === start + pages) found = start
-      else start = (Math.floor(entry / alignment) + 1) * alignment
+      if (entry < start + pages) start = (Math.floor(entry / alignment) + 1) * alignment
+      else if (!this.isAcross(start, pages, boundary)) found = start
+      else if (pages > boundary) break
+      else {
+        start = this.behindBoundary(start, alignment, boundary)
+        // Behind the boundary it is a new search.
+        this.wordsScanned += lookedAt.size
+        lookedAt.clear()
+      }
     }
     this.wordsScanned += lookedAt.size
     return found
+  }
+
+  private isAcross(start: number, pages: number, boundary: number): boolean {
+    const blockOf = (entry: number): number => Math.floor((this.startPage + entry) / boundary)
+    return boundary > 0 && blockOf(start) !== blockOf(start + pages - 1)
+  }
+
+  /** The next place behind the boundary that a run from `start` would cross. */
+  private behindBoundary(start: number, alignment: number, boundary: number): number {
+    let entry = start + 1
+    while (entry % alignment !== 0 || !this.isAcross(start, entry - start + 1, boundary)) entry++
+    return entry
   }
 }
 

@@ -37,7 +37,7 @@ export class NaiveTracker {
   private readonly lineBytes: number
   private newest: LiveMapping | undefined
 
-  constructor(lineBytes = 128) {
+  constructor(lineBytes = 64) {
     this.lineBytes = lineBytes
   }
 

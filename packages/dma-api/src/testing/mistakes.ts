@@ -62,7 +62,7 @@ const mapLongEntry = (driver: Driver): void => {
 const mapOverlapping = (driver: Driver): void => {
   const block = driver.page()
   const first = driver.mapAt(block, block, 520, FROM_DEVICE)
-  const second = driver.mapAt(block, block + 576, 64, FROM_DEVICE)
+  const second = driver.mapAt(block, block + 528, 64, FROM_DEVICE)
   driver.undo(second)
   driver.unmap(first)
 }

@@ -12,6 +12,8 @@ export class NaivePools {
   /** Pools whose lock the last allocation took, in order, by their index; the large one comes last. */
   visited: Array<number> = []
   private readonly isLargeShared: boolean
+  /** A multiple of it is crossed by no range; 0 is none. */
+  boundary = 0
 
   constructor(pageCount: number, poolCount: number, isFirstPageReserved: boolean, isLargeShared: boolean) {
     this.used = Array.from({ length: pageCount }, (_, page) => isFirstPageReserved && page === 0)
@@ -56,7 +58,8 @@ export class NaivePools {
 
   private firstFit(from: number, end: number, pages: number, alignment: number): number {
     for (let first = Math.ceil(from / alignment) * alignment; first + pages < end; first += alignment) {
-      if (!this.used.slice(first, first + pages).includes(true)) return first
+      const isAcross = this.boundary > 0 && (first % this.boundary) + pages > this.boundary
+      if (!isAcross && !this.used.slice(first, first + pages).includes(true)) return first
     }
     return -1
   }

@@ -2,7 +2,7 @@
  * The IOVA allocators under one test: how each is made, and what its policy lets one expect of it. And a way to call
  * them from several CPUs one after the other, without virtual time.
  */
-import type { IovaAllocator, IovaCosts, IovaWindow } from "../../src/core/iova/allocator.ts"
+import type { IovaAllocator, IovaCosts, IovaWindow, PageRange } from "../../src/core/iova/allocator.ts"
 import { makeAugmentedRbtreeAllocator, type AugmentedRbtree } from "../../src/core/iova/augmentedRbtree.ts"
 import { makeBitmapAllocator } from "../../src/core/iova/bitmap.ts"
 import { makeBitmapPoolAllocator, type PoolEdition } from "../../src/core/iova/bitmapPool.ts"
@@ -42,9 +42,17 @@ export interface WindowShape {
   readonly pageCount: number
   readonly isFirstPageReserved: boolean
   readonly pagesBelow4GiB: number
+  /** 12 when left out; with 30 any window has a GiB. */
+  readonly pageShift?: number
+  /** 0 when left out. */
+  readonly startPage?: number
+  readonly reserved?: ReadonlyArray<PageRange>
 }
 
 export const windowOf = (shape: WindowShape, host: Host = makeSerialHost(2)): IovaWindow => ({
+  pageShift: 12,
+  startPage: 0,
+  reserved: [],
   ...shape,
   host,
   costs: COSTS
@@ -68,8 +76,8 @@ export class Caller {
       return host.leave(cpu)
     })
     this.allocateStep = host.define("allocate", (cpu) => {
-      const { alignment, pages, reach } = this.request
-      return allocator.beginAllocate(cpu, pages, alignment, reach, this.physPage, allocated)
+      const { alignment, boundary, pages, reach } = this.request
+      return allocator.beginAllocate(cpu, pages, alignment, reach, this.physPage, allocated, boundary)
     })
     const freed = host.define("freed", (cpu) => host.leave(cpu))
     const removed = host.define("removed", (cpu) => allocator.beginFree(cpu, this.first, this.request.pages, freed))
@@ -123,15 +131,20 @@ const never = (): boolean => false
 const asAsked = (request: RangeRequest): RangeRequest => request
 
 const roundUp = (pages: number): number => 2 ** Math.ceil(Math.log2(pages))
-const aligned = (request: RangeRequest): RangeRequest => ({
-  ...request,
-  alignment: Math.max(request.alignment, roundUp(request.pages))
-})
+/**
+ * Aligned to its size, and so within any boundary that is at least as long, without a look at it; a longer one is
+ * handed out across it.
+ */
+const aligned = (request: RangeRequest): RangeRequest => {
+  const { boundary = 0, pages } = request
+  const alignment = Math.max(request.alignment, roundUp(pages))
+  return { ...request, alignment, boundary: pages > boundary ? 0 : boundary }
+}
 const rounded = (request: RangeRequest): RangeRequest => ({ ...aligned(request), pages: roundUp(request.pages) })
 /** Blocks of the next power of two, even where more alignment is asked for than that. */
 const wholeBlocks = (request: RangeRequest): RangeRequest => {
   const size = aligned(request).alignment
-  return { ...request, pages: size, alignment: size }
+  return aligned({ ...request, pages: size })
 }
 
 export const limitOf = ({ reach }: RangeRequest, { pageCount }: WindowShape): number => Math.min(reach, pageCount)
@@ -155,8 +168,8 @@ const halves = (request: RangeRequest, shape: WindowShape): ReadonlyArray<Region
 const pools =
   (edition: PoolEdition) =>
   (request: RangeRequest, shape: WindowShape): ReadonlyArray<Region> => {
-    const { pageCount, pagesBelow4GiB } = shape
-    const poolCount = pageCount >= pagesBelow4GiB / 4 ? 4 : 1
+    const { pageCount, pageShift = 12 } = shape
+    const poolCount = pageCount * 2 ** pageShift >= 2 ** 30 ? 4 : 1
     const poolPages = Math.floor(Math.floor((pageCount * 3) / 4) / poolCount)
     const regions: Array<Region> = Array.from({ length: poolCount }, (_, pool) => [
       pool * poolPages,
@@ -179,19 +192,24 @@ const bitmapPool = (edition: PoolEdition): Subject => ({
 
 const structureOf = (allocator: IovaAllocator): unknown => (allocator as OneLockAllocator).structure
 
-/** Pages of ranges in a red-black tree that begin in the window. */
-function redBlackPages({ nodes, root }: RedBlack, pageCount: number): number {
+/** Pages of a window that are reserved, by ranges apart. */
+const reservedPages = ({ reserved = [] }: WindowShape): number =>
+  reserved.reduce((sum, { pageCount }) => sum + pageCount, 0)
+
+/** Pages of ranges in a red-black tree that begin in the window, but for those that are reserved. */
+function redBlackPages({ nodes, root }: RedBlack, shape: WindowShape): number {
+  const { pageCount } = shape
   const below = (node: number): number => {
     if (node === NIL) return 0
     const first = nodes[node + FIRST]!
     const pages = first < pageCount ? nodes[node + END]! - first : 0
     return below(nodes[node + LEFT]!) + pages + below(nodes[node + RIGHT]!)
   }
-  return below(root)
+  return below(root) - reservedPages(shape)
 }
 
-/** Pages of ranges in a maple tree. */
-function maplePages({ levelCount, nodes: { words }, root }: MapleRanges): number {
+/** Pages of ranges in a maple tree, but for those that are reserved. */
+function maplePages({ levelCount, nodes: { words }, root }: MapleRanges, shape: WindowShape): number {
   const below = (node: number, level: number): number => {
     let pages = 0
     for (let slot = 0; slot < slotCountOf(words, node); slot++) {
@@ -201,7 +219,7 @@ function maplePages({ levelCount, nodes: { words }, root }: MapleRanges): number
     }
     return pages
   }
-  return below(root, 0)
+  return below(root, 0) - reservedPages(shape)
 }
 
 const limit32 = ({ pageCount, pagesBelow4GiB }: WindowShape): number => Math.min(pageCount, pagesBelow4GiB)
@@ -245,7 +263,7 @@ export const SUBJECTS: ReadonlyArray<Subject> = [
     // A search with exactly the 32-bit limit begins at the cached range: room above is not seen.
     isComplete: (limit, shape) => limit !== limit32(shape),
     isHighest: (limit, shape) => limit < limit32(shape),
-    treePages: (allocator, { pageCount }) => redBlackPages((structureOf(allocator) as Rbtree).tree, pageCount)
+    treePages: (allocator, shape) => redBlackPages((structureOf(allocator) as Rbtree).tree, shape)
   },
   rcache("trimmed"),
   rcache("bounded"),
@@ -256,7 +274,7 @@ export const SUBJECTS: ReadonlyArray<Subject> = [
     searched: all,
     isComplete: always,
     isHighest: always,
-    treePages: (allocator, { pageCount }) => redBlackPages((structureOf(allocator) as AugmentedRbtree).tree, pageCount)
+    treePages: (allocator, shape) => redBlackPages((structureOf(allocator) as AugmentedRbtree).tree, shape)
   },
   {
     name: "maple",
@@ -265,7 +283,7 @@ export const SUBJECTS: ReadonlyArray<Subject> = [
     searched: all,
     isComplete: always,
     isHighest: always,
-    treePages: (allocator) => maplePages(structureOf(allocator) as MapleRanges)
+    treePages: (allocator, shape) => maplePages(structureOf(allocator) as MapleRanges, shape)
   },
   { name: "ring", make: makeRingAllocator, taken: asAsked, searched: all, isComplete: always, isHighest: never }
 ]

@@ -31,7 +31,10 @@ export function makeWorld(cpuCount: number, changes: Partial<IovaWindow> = {}): 
   })
   const window: IovaWindow = {
     pageCount: 1024,
+    pageShift: 12,
+    startPage: 0,
     isFirstPageReserved: true,
+    reserved: [],
     host: cpus,
     costs: IOVA_COSTS,
     pagesBelow4GiB: 1 << 20,
@@ -42,27 +45,35 @@ export function makeWorld(cpuCount: number, changes: Partial<IovaWindow> = {}): 
 
 /** Calls at once, on whichever CPU. */
 export interface Calls {
-  allocate(pages: number, alignment?: number, reach?: number, cpu?: number, physPage?: number): number
+  allocate(
+    pages: number,
+    alignment?: number,
+    reach?: number,
+    cpu?: number,
+    physPage?: number,
+    boundary?: number
+  ): number
   free(first: number, pages: number, cpu?: number): void
 }
 
 /** Runs an allocator's operations alone, as a map and an unmap would. */
 export function makeCalls(world: World, allocator: IovaAllocator): Calls {
   const { cpus, window } = world
-  const request = { pages: 0, alignment: 1, reach: 0, physPage: -1, first: 0 }
+  const request = { pages: 0, alignment: 1, reach: 0, physPage: -1, boundary: 0, first: 0 }
   const leave = cpus.define("done", (cpu) => cpus.leave(cpu))
   const end = cpus.define("allocated", (cpu) => {
     if (allocator.firsts[cpu] !== IOVA_NONE) allocator.endAllocate(cpu)
     return cpus.leave(cpu)
   })
-  const allocate = cpus.define("allocate", (cpu) =>
-    allocator.beginAllocate(cpu, request.pages, request.alignment, request.reach, request.physPage, end)
-  )
+  const allocate = cpus.define("allocate", (cpu) => {
+    const { alignment, boundary, pages, physPage, reach } = request
+    return allocator.beginAllocate(cpu, pages, alignment, reach, physPage, end, boundary)
+  })
   const free = cpus.define("free", (cpu) => allocator.beginFree(cpu, request.first, request.pages, leave))
   const remove = cpus.define("remove", (cpu) => allocator.beginRemove(cpu, free))
   return {
-    allocate: (pages, alignment = 1, reach = window.pageCount, cpu = 0, physPage = -1) => {
-      Object.assign(request, { pages, alignment, reach, physPage })
+    allocate: (pages, alignment = 1, reach = window.pageCount, cpu = 0, physPage = -1, boundary = 0) => {
+      Object.assign(request, { pages, alignment, reach, physPage, boundary })
       cpus.runAlone(cpu, allocate)
       return allocator.firsts[cpu]!
     },

@@ -24,6 +24,7 @@ export type FaultReason =
   | "rootReserved"
   | "contextReserved"
   | "entryReserved"
+  | "interruptAddress"
 
 /** The queue entry on whose behalf a device accessed memory. */
 export interface QueueEntry {

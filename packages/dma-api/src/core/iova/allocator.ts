@@ -21,7 +21,10 @@ export const WORK_CACHE_LINES = 2
 export const WORK_LOCKS = 3
 export const WORK_NAMES = ["nodes", "words", "cacheLines", "locks"] as const
 
-/** What `WORK_CACHE_LINES` counts in. MODEL: on every machine; POWER7's lines have 128 bytes. */
+/**
+ * What `WORK_CACHE_LINES` counts in: lines of an allocator's own data. (The lines that mappings share have the size
+ * that debug is told, or this one.) MODEL: allocators count lines of 64 bytes on every machine; POWER7's have 128.
+ */
 export const CACHE_LINE_BYTES = 64
 
 /** Steps by kind: nodes visited, 64-bit words scanned, cache lines touched, locks taken. */
@@ -39,7 +42,13 @@ export const makeWork = (): Work => ({
   frees: new Float64Array(WORK_NAMES.length)
 })
 
-/** What allocators cost a CPU, picoseconds; from a platform profile. */
+/**
+ * What allocators cost a CPU, picoseconds; from a platform profile.
+ *
+ * MODEL: cache lines are counted but have no price of their own. What a visit to a node or a look at a word costs is
+ * mostly the fetch of the line that it lies in, so `treeVisitPs` and `bitmapWordPs` stand for it, and a second price
+ * would charge it twice. What is lost: eight words of one line cost as much as eight words of eight lines.
+ */
 export interface IovaCosts {
   /** A search in a bitmap, besides the words that it scans. */
   readonly bitmapSearchPs: number
@@ -51,16 +60,35 @@ export interface IovaCosts {
   readonly treeVisitPs: number
   /** Taking from or giving to a magazine of the CPU's own. */
   readonly magazinePs: number
-  /** An operation that needs no search: computing an address, moving a ring's cursor. */
+  /**
+   * An operation that needs no search: moving a ring's cursor; without allocation, each page's counter, which is an
+   * atomic operation of its own.
+   */
   readonly constantPs: number
 }
 
-/** The window that is divided up. */
-export interface IovaWindow {
+/** Pages of a window, counted from its first one. */
+export interface PageRange {
+  readonly firstPage: number
+  readonly pageCount: number
+}
+
+/** Which pages there are to be handed out, and where they lie on the bus. */
+export interface WindowPages {
   /** IOMMU pages in it. */
   readonly pageCount: number
+  /** The bus page that page 0 is. */
+  readonly startPage: number
   /** Page 0 of the window is never handed out: its bus address would be 0. */
   readonly isFirstPageReserved: boolean
+  /** Never handed out either: what the bus uses for something else. Ranges may overlap and leave the window. */
+  readonly reserved: ReadonlyArray<PageRange>
+}
+
+/** The window that is divided up. */
+export interface IovaWindow extends WindowPages {
+  /** log2 of the IOMMU page, 12 for 4 KiB. */
+  readonly pageShift: number
   /** Picoseconds on a CPU's clock and what a lock costs come from here. */
   readonly host: Host
   readonly costs: IovaCosts
@@ -83,8 +111,21 @@ export interface IovaAllocator {
    * Allocates `pages` pages, the first a multiple of `alignment` (a power of two; some allocators align more),
    * all below page `reach`; `physPage` is the IOMMU page of the memory that will be mapped (only an allocator
    * without a choice looks at it; -1 when there is none). The result is in `firsts[cpu]` when `then` runs.
+   *
+   * The range crosses no multiple of `boundary` pages on the bus, a power of two up to 2^30; 0, or left out, is none.
+   * The trees of drivers/iommu know no boundary, and those here neither: they align a range to its size, so that
+   * none crosses a boundary that is at least as long, in a window that begins at one; a longer one is handed out
+   * across it. Bitmaps, rings and addresses without allocation look, and a longer request fails.
    */
-  beginAllocate(cpu: number, pages: number, alignment: number, reach: number, physPage: number, then: number): number
+  beginAllocate(
+    cpu: number,
+    pages: number,
+    alignment: number,
+    reach: number,
+    physPage: number,
+    then: number,
+    boundary?: number
+  ): number
   /** After the table write of an allocation that succeeded; of one that failed, do not call it. */
   endAllocate(cpu: number): void
   /**
@@ -95,7 +136,7 @@ export interface IovaAllocator {
   /** Gives a range back, exactly as it was handed out. */
   beginFree(cpu: number, first: number, pages: number, then: number): number
   /** Would such a request succeed if nothing was handed out? */
-  canEverFit(pages: number, alignment: number, reach: number): boolean
+  canEverFit(pages: number, alignment: number, reach: number, boundary?: number): boolean
   /**
    * Only where several live mappings may share a page (`identity`): how many use it. Such an allocator's
    * `beginAllocate` counts one more for each page, `beginFree` one less; the owner of the table clears an

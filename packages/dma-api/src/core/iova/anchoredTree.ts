@@ -10,6 +10,7 @@
 import { assert, fail } from "@vnic/sim/core"
 import { IOVA_NONE as iovaNone, type IovaWindow } from "./allocator.ts"
 import { END as end, FIRST as first, NEXT, NIL as nil, PREVIOUS as previous, RedBlack } from "./redBlack.ts"
+import { UsablePages } from "./usable.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const IOVA_NONE = iovaNone
@@ -28,8 +29,7 @@ export class AnchoredTree {
   visits = 0
   lines = 0
   readonly tree = new RedBlack(false)
-  /** The first page that may be handed out, and the one behind the last. */
-  declare readonly lowestPage: number
+  declare readonly usable: UsablePages
   declare readonly pageCount: number
   /** Limits up to this one are low ones. */
   declare private readonly limit32: number
@@ -40,14 +40,16 @@ export class AnchoredTree {
   /** Requests with a low limit and at least this size fail at once. */
   declare private failingSize: number
 
-  constructor({ isFirstPageReserved, pageCount, pagesBelow4GiB }: IovaWindow) {
+  constructor(window: IovaWindow) {
+    const { pageCount, pagesBelow4GiB } = window
     assert(pageCount >= 2 && pageCount <= 2 ** 30, "window size out of range")
     this.pageCount = pageCount
-    this.lowestPage = isFirstPageReserved ? 1 : 0
+    this.usable = new UsablePages(window)
     this.limit32 = pagesBelow4GiB
     this.failingSize = pagesBelow4GiB
+    this.tree.reserve(this.usable.holes)
     this.anchor = this.tree.take(pageCount, NEVER)
-    this.tree.insertBetween(this.anchor, NIL, NIL)
+    this.tree.insertBetween(this.anchor, this.tree.last, NIL)
     this.cached32 = this.anchor
     this.cached = this.anchor
   }
@@ -69,7 +71,7 @@ export class AnchoredTree {
     if (isLow && pages >= this.failingSize) return IOVA_NONE
     const cached = isLow ? this.cached32 : this.cached
     const cachedEnd = this.tree.nodes[cached + END]!
-    let page = this.walk(cached, pages, alignment, limit, this.lowestPage)
+    let page = this.walk(cached, pages, alignment, limit, this.usable.lowest)
     if (page === IOVA_NONE && cachedEnd <= limit) {
       const top = isLow ? this.tree.behind(limit) : this.anchor
       page = this.walk(top, pages, alignment, limit, cachedEnd)
@@ -111,7 +113,7 @@ export class AnchoredTree {
     tree.relinked = 0
     const node = tree.find(page)
     const nodes = tree.nodes
-    if (node === NIL || nodes[node + FIRST] !== page || node === this.anchor) {
+    if (node === NIL || nodes[node + FIRST] !== page || !this.usable.has(page, 1)) {
       fail("a range was freed that is not allocated")
     }
     const pageEnd = nodes[node + END]!

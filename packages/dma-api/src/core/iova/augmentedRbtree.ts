@@ -14,8 +14,9 @@
 import { assert, fail } from "@vnic/sim/core"
 import { IOVA_NONE as iovaNone, WORK_CACHE_LINES, WORK_NAMES, WORK_NODES, type IovaWindow } from "./allocator.ts"
 import { makeOneLockAllocator, treeStepCosts, type OneLockAllocator, type RangeStructure } from "./oneLock.ts"
-import { alignUp, largestOrderIn, orderFrom, powerOfTwoFrom } from "./powersOfTwo.ts"
+import { largestOrderIn, orderFrom, powerOfTwoFrom } from "./powersOfTwo.ts"
 import * as Node from "./redBlack.ts"
+import { UsablePages } from "./usable.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const IOVA_NONE = iovaNone
@@ -26,19 +27,23 @@ export class AugmentedRbtree implements RangeStructure {
   readonly steps = new Float64Array(WORK_NAMES.length)
   readonly tree = new Node.RedBlack(true)
   declare private readonly pageCount: number
-  declare private readonly lowestPage: number
+  declare private readonly usable: UsablePages
   /** The limit that is tried first. */
   declare private readonly limit32: number
 
-  constructor({ isFirstPageReserved, pageCount, pagesBelow4GiB }: IovaWindow) {
+  constructor(window: IovaWindow) {
+    const { pageCount } = window
     assert(pageCount >= 2 && pageCount <= 2 ** 30, "window size out of range")
     this.pageCount = pageCount
-    this.lowestPage = isFirstPageReserved ? 1 : 0
-    this.limit32 = Math.min(pageCount, pagesBelow4GiB)
+    this.usable = new UsablePages(window)
+    this.limit32 = Math.min(pageCount, window.pagesBelow4GiB)
     const { tree } = this
-    const anchor = tree.take(pageCount, pageCount + 1)
-    tree.nodes[anchor + ROOM] = largestOrderIn(this.lowestPage, pageCount)
-    tree.insertBetween(anchor, NIL, NIL)
+    for (const range of [...this.usable.holes, { firstPage: pageCount, pageCount: 1 }]) {
+      const below = tree.last
+      const node = tree.take(range.firstPage, range.firstPage + range.pageCount)
+      tree.nodes[node + ROOM] = largestOrderIn(this.gapFirst(below), range.firstPage)
+      tree.insertBetween(node, below, NIL)
+    }
   }
 
   readonly allocate = (pages: number, alignment: number, reach: number): number => {
@@ -91,7 +96,7 @@ export class AugmentedRbtree implements RangeStructure {
 
   /** Where the gap above a range begins; NIL stands for what lies below the window. */
   private readonly gapFirst = (below: number): number => {
-    return below === NIL ? this.lowestPage : this.tree.nodes[below + END]!
+    return below === NIL ? this.usable.lowest : this.tree.nodes[below + END]!
   }
 
   /** The highest node below `from` whose gap holds a block of that order, or NIL. */
@@ -155,7 +160,7 @@ export class AugmentedRbtree implements RangeStructure {
     const node = tree.find(page)
     const nodes = tree.nodes
     const size = nodes[node + END]! - nodes[node + FIRST]!
-    if (node === NIL || nodes[node + FIRST] !== page || size < pages || page >= this.pageCount) {
+    if (node === NIL || nodes[node + FIRST] !== page || size < pages || !this.usable.has(page, pages)) {
       fail("a range was freed that is not allocated")
     }
     const above = nodes[node + NEXT]!
@@ -171,7 +176,7 @@ export class AugmentedRbtree implements RangeStructure {
   readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
     if (pages > this.pageCount || alignment > this.pageCount) return false
     const size = powerOfTwoFrom(Math.max(pages, alignment))
-    return alignUp(this.lowestPage, size) + size <= Math.min(reach, this.pageCount)
+    return this.usable.hasPlace(0, reach, size, size)
   }
 }
 

@@ -7,11 +7,12 @@
  * After a small allocation the hint moves on to the next block of 16 entries (one cache line of TCEs). The
  * last entry of the range that is searched is never handed out, and entry 0 is reserved when the window
  * starts at bus address 0. A device that reaches part of the window only searches that part; from its start,
- * but for a first try at the hint modulo its reach. [Linux 3.4 arch/powerpc/kernel/iommu.c, lib/iommu-helper.c]
+ * but for a first try at the hint modulo its reach. No range crosses the device's segment boundary; a request that is
+ * longer fails. [Linux 3.4 arch/powerpc/kernel/iommu.c, lib/iommu-helper.c]
  *
  * The caller holds the table's lock. Work is counted in 64-bit words looked at.
  */
-import { IOVA_NONE as iovaNone, WORK_WORDS, type IovaWindow } from "./allocator.ts"
+import { IOVA_NONE as iovaNone, WORK_WORDS, type IovaWindow, type WindowPages } from "./allocator.ts"
 import { Bits } from "./bits.ts"
 import {
   bitmapStepCosts,
@@ -40,8 +41,9 @@ export class Bitmap implements RangeStructure {
   declare private smallHint: number
   declare private largeHint: number
 
-  constructor(pageCount: number, isEntryZeroReserved: boolean) {
-    this.bits = new Bits(pageCount, isEntryZeroReserved)
+  constructor(window: WindowPages) {
+    const { pageCount } = window
+    this.bits = new Bits(window)
     this.steps = this.bits.steps
     this.pageCount = pageCount
     this.halfPoint = pageCount >> 1
@@ -56,19 +58,22 @@ export class Bitmap implements RangeStructure {
 
   /**
    * The first entry of a free run of `pages` entries whose start is a multiple of `alignment` (a power of
-   * two), now allocated; or IOVA_NONE. The device can address the first `reach` entries.
+   * two), now allocated; or IOVA_NONE. The device can address the first `reach` entries, and the run crosses no
+   * multiple of `boundary` entries on the bus (0: none).
    */
-  readonly allocate = (pages: number, alignment: number, reach: number = this.pageCount): number => {
+  readonly allocate = (pages: number, alignment: number, reach: number = this.pageCount, boundary = 0): number => {
     this.bits.begin()
     const isLarge = pages > SMALL_PAGES_MAX
     const low = isLarge ? this.halfPoint : 0
     const high = isLarge ? this.pageCount : this.halfPoint
     const hint = isLarge ? this.largeHint : this.smallHint
-    let entry = this.search(high <= reach || reach === 0 ? hint : hint % reach, high, pages, alignment, reach)
-    if (entry === IOVA_NONE) entry = this.search(high <= reach ? low : 0, high, pages, alignment, reach)
+    // The last entry of what is searched is left alone.
+    const limit = (high < reach ? high : reach) - 1
+    let entry = this.bits.search(high <= reach || reach === 0 ? hint : hint % reach, limit, pages, alignment, boundary)
+    if (entry === IOVA_NONE) entry = this.bits.search(high <= reach ? low : 0, limit, pages, alignment, boundary)
     if (entry === IOVA_NONE) {
       const start = isLarge || this.pageCount > reach ? 0 : this.halfPoint
-      entry = this.search(start, this.pageCount, pages, alignment, reach)
+      entry = this.bits.search(start, Math.min(this.pageCount, reach) - 1, pages, alignment, boundary)
     }
     if (entry === IOVA_NONE) return IOVA_NONE
     this.bits.set(entry, pages)
@@ -79,18 +84,15 @@ export class Bitmap implements RangeStructure {
     return entry
   }
 
-  /** First aligned free run in [from, to - 1), and within reach: the last entry of the range is left alone. */
-  private readonly search = (from: number, to: number, pages: number, alignment: number, reach: number): number => {
-    return this.bits.search(from, (to < reach ? to : reach) - 1, pages, alignment)
-  }
-
   /** Would there be such a run among the first `reach` entries if nothing was allocated? */
-  readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
-    const lowest = this.bits.reservedEnd * alignment
-    if (pages > SMALL_PAGES_MAX || reach < this.pageCount) return lowest + pages < Math.min(reach, this.pageCount)
+  readonly canEverFit = (pages: number, alignment: number, reach: number, boundary = 0): boolean => {
+    const { usable } = this.bits
+    const end = Math.min(reach, this.pageCount)
+    if (pages > SMALL_PAGES_MAX || reach < this.pageCount)
+      return usable.hasPlace(0, end - 1, pages, alignment, boundary)
     // A small request does not lie across the middle; nor does it have the last entry of the lower half.
-    const middle = (this.halfPoint + alignment - 1) & -alignment
-    return lowest + pages < this.halfPoint || middle + pages < this.pageCount
+    const isLow = usable.hasPlace(0, this.halfPoint - 1, pages, alignment, boundary)
+    return isLow || usable.hasPlace(this.halfPoint, end - 1, pages, alignment, boundary)
   }
 
   /** Gives `pages` entries from `entry` on back. */
@@ -106,13 +108,12 @@ export class Bitmap implements RangeStructure {
   }
 }
 
-/** A bitmap over `pageCount` entries, all free but entry 0 where that is reserved; without a lock. */
-export const makeBitmap = (pageCount: number, isEntryZeroReserved: boolean): Bitmap =>
-  new Bitmap(pageCount, isEntryZeroReserved)
+/** A bitmap over a window's entries, all free but those that are reserved; without a lock. */
+export const makeBitmap = (window: WindowPages): Bitmap => new Bitmap(window)
 
 /** The bitmap under the one lock of its table, which may be held across the table write. */
 export const makeBitmapAllocator = (window: IovaWindow, lockAcrossTableWrite: LockAcrossTableWrite): OneLockAllocator =>
-  makeOneLockAllocator(window, makeBitmap(window.pageCount, window.isFirstPageReserved), {
+  makeOneLockAllocator(window, makeBitmap(window), {
     lockName: "TCE table lock",
     lockAcrossTableWrite,
     stepCosts: bitmapStepCosts(window.costs)

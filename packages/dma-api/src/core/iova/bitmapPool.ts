@@ -1,5 +1,5 @@
 /**
- * The bitmap of powerpc since July 2012, cut into pools with a lock each: four where the window has a GiB or
+ * The bitmap of powerpc since June 2012, cut into pools with a lock each: four where the window has a GiB or
  * more, else one, in three quarters of the window, and a large pool in the rest. A CPU's number, hashed, says
  * which pool is its own; requests of more than 15 pages go to the large pool.
  *
@@ -7,6 +7,8 @@
  * pool's start. Without room there it tries the other pools in turn and its own once more, each from its start;
  * Linux 6.12 tries the large pool at last. One lock is held at a time, only around the search. The last entry of
  * what is searched is never handed out. A free takes the lock of the pool that the range begins in.
+ *
+ * As there, no range crosses the device's segment boundary.
  *
  * A device that does not reach the end of a pool searches from that pool's hint modulo its reach, up to its
  * reach, then everything that it reaches under pool 0's lock; so a hint may come to lie outside its pool.
@@ -42,6 +44,7 @@ const SMALL_PAGES_MAX = smallPagesMax
 
 /** Small pools of a window of 1 GiB or more; a power of two. */
 const POOLS = 4
+const LARGE_WINDOW_BYTES = 2 ** 30
 const POOLS_LOG = 2
 /** The pass that searches all that a device reaches, where that ends inside a pool. */
 const WHOLE_REACH = -1
@@ -81,6 +84,7 @@ export class BitmapPoolAllocator implements IovaAllocator {
   declare private readonly pageCounts: Int32Array
   declare private readonly alignments: Int32Array
   declare private readonly reaches: Int32Array
+  declare private readonly boundaries: Int32Array
   declare private readonly passes: Int32Array
   declare private readonly pools: Int32Array
   declare private readonly allocateLocked: number
@@ -88,9 +92,7 @@ export class BitmapPoolAllocator implements IovaAllocator {
 
   constructor(window: IovaWindow, edition: PoolEdition) {
     const { host, pageCount } = window
-    // A window starts at bus address 0 or behind 4 GiB, and there it is large.
-    const isLargeWindow = pageCount >= window.pagesBelow4GiB / 4
-    const poolCount = isLargeWindow ? POOLS : 1
+    const poolCount = pageCount * 2 ** window.pageShift >= LARGE_WINDOW_BYTES ? POOLS : 1
     const poolPages = Math.floor(Math.floor((pageCount * 3) / 4) / poolCount)
     this.firsts = new Int32Array(host.count).fill(IOVA_NONE)
     this.starts = Int32Array.from({ length: poolCount + 2 }, (_, pool) => pool * poolPages)
@@ -102,7 +104,7 @@ export class BitmapPoolAllocator implements IovaAllocator {
     )
     this.poolCount = poolCount
     this.lastPass = poolCount + (edition === "linux-3.10" ? 1 : 2)
-    this.bits = new Bits(pageCount, window.isFirstPageReserved)
+    this.bits = new Bits(window)
     this.host = host
     this.costs = window.costs
     this.thens = new Int32Array(host.count)
@@ -110,6 +112,7 @@ export class BitmapPoolAllocator implements IovaAllocator {
     this.pageCounts = new Int32Array(host.count)
     this.alignments = new Int32Array(host.count)
     this.reaches = new Int32Array(host.count)
+    this.boundaries = new Int32Array(host.count)
     this.passes = new Int32Array(host.count)
     this.pools = new Int32Array(host.count)
     this.allocateLocked = host.define("iova allocate, pool locked", (cpu) => this.allocate(cpu))
@@ -122,12 +125,14 @@ export class BitmapPoolAllocator implements IovaAllocator {
     alignment: number,
     reach: number,
     _physPage: number,
-    then: number
+    then: number,
+    boundary = 0
   ): number => {
     this.thens[cpu] = then
     this.pageCounts[cpu] = pages
     this.alignments[cpu] = alignment
     this.reaches[cpu] = reach
+    this.boundaries[cpu] = boundary
     this.firsts[cpu] = IOVA_NONE
     this.passes[cpu] = 0
     if (reach === 0) return then
@@ -170,7 +175,7 @@ export class BitmapPoolAllocator implements IovaAllocator {
 
   /** First aligned free run in [start, end - 1): the last entry is left alone. */
   private readonly search = (cpu: number, start: number, end: number): number => {
-    return this.bits.search(start, end - 1, this.pageCounts[cpu]!, this.alignments[cpu]!)
+    return this.bits.search(start, end - 1, this.pageCounts[cpu]!, this.alignments[cpu]!, this.boundaries[cpu]!)
   }
 
   /** The range is the CPU's; the pool's hint goes behind it, of a small one to the next block of entries. */
@@ -235,15 +240,14 @@ export class BitmapPoolAllocator implements IovaAllocator {
     return this.thens[cpu]!
   }
 
-  readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
+  readonly canEverFit = (pages: number, alignment: number, reach: number, boundary = 0): boolean => {
     const { bits, poolCount, starts } = this
     const isLargeTried = pages > SMALL_PAGES_MAX || this.lastPass > poolCount + 1
     const poolsTried = isLargeTried ? poolCount + 1 : poolCount
     for (let pool = 0; pool < poolsTried; pool++) {
       const isCut = starts[pool + 1]! > reach
-      const start = Math.max(isCut ? 0 : starts[pool]!, bits.reservedEnd)
       const end = isCut ? reach : starts[pool + 1]!
-      if (Math.ceil(start / alignment) * alignment + pages <= end - 1) return true
+      if (bits.usable.hasPlace(isCut ? 0 : starts[pool]!, end - 1, pages, alignment, boundary)) return true
     }
     return false
   }

@@ -8,8 +8,10 @@ import {
   IOVA_NONE as iovaNone,
   WORK_CACHE_LINES as workCacheLines,
   WORK_NAMES,
-  WORK_WORDS as workWords
+  WORK_WORDS as workWords,
+  type WindowPages
 } from "./allocator.ts"
+import { boundaryBehind, UsablePages } from "./usable.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const IOVA_NONE = iovaNone
@@ -20,18 +22,27 @@ const LINE_SHIFT = 31 - Math.clz32(CACHE_LINE_BYTES * 8)
 
 export class Bits {
   declare readonly pageCount: number
-  /** The first page that can be handed out. */
-  declare readonly reservedEnd: number
+  /** The pages that can be handed out; the bits of the others are set for ever. */
+  declare readonly usable: UsablePages
   /** Words and cache lines that were looked at since they were last set to 0. */
   readonly steps = new Float64Array(WORK_NAMES.length)
   declare private readonly words: Int32Array
+  declare private readonly startPage: number
+  /** Of the usable pages, where the way to them is too long for each free. */
+  declare private readonly lowest: number
+  declare private readonly hasHoles: boolean
 
-  constructor(pageCount: number, isFirstPageReserved: boolean) {
+  constructor(window: WindowPages) {
+    const { pageCount } = window
     assert(pageCount >= 4 && pageCount <= 1 << 28, "bitmap size out of range")
     this.pageCount = pageCount
-    this.reservedEnd = isFirstPageReserved ? 1 : 0
+    this.startPage = window.startPage
+    this.usable = new UsablePages(window)
+    this.lowest = this.usable.lowest
+    this.hasHoles = this.usable.holes.length > 0
     this.words = new Int32Array(Math.ceil(pageCount / 32))
-    if (isFirstPageReserved) this.words[0] = 1
+    this.set(0, this.usable.lowest)
+    for (const hole of this.usable.holes) this.set(hole.firstPage, hole.pageCount)
   }
 
   /** An operation begins: its steps are counted from 0. */
@@ -40,8 +51,12 @@ export class Bits {
     this.steps[WORK_CACHE_LINES] = 0
   }
 
-  /** The first run of `pages` free pages in [from, limit) that starts at a multiple of `alignment`, or IOVA_NONE. */
-  readonly search = (from: number, limit: number, pages: number, alignment: number): number => {
+  /**
+   * The first run of `pages` free pages in [from, limit) that starts at a multiple of `alignment`, or IOVA_NONE. One
+   * that crosses a boundary is passed over, and the search goes on behind that boundary, as the kernel's does; a
+   * boundary of 0 is none. [Linux 6.12 lib/iommu-helper.c iommu_area_alloc]
+   */
+  readonly search = (from: number, limit: number, pages: number, alignment: number, boundary: number): number => {
     const { steps, words } = this
     let start = (from + alignment - 1) & -alignment
     /** Pages from start up to here are free. */
@@ -61,8 +76,18 @@ export class Bits {
       const word = words[index >> 5]!
       const used = word & bitsOf(index, stop)
       if (used === 0) {
-        if (stop === start + pages) return start
-        index = stop
+        if (stop < start + pages) {
+          index = stop
+          continue
+        }
+        if (boundary === 0) return start
+        const behind = boundaryBehind(start, boundary, this.startPage)
+        if (stop <= behind) return start
+        if (pages > boundary) return IOVA_NONE
+        start = (behind + alignment - 1) & -alignment
+        index = start
+        // What lies behind the boundary is looked at again.
+        lastWord = -1
       } else {
         // Behind the used page, and behind those that follow it without a gap in the same word.
         const bit = lowestBit(used)
@@ -91,7 +116,8 @@ export class Bits {
   readonly clear = (first: number, pages: number): void => {
     const { steps, words } = this
     const end = first + pages
-    if (first < this.reservedEnd || end > this.pageCount) fail("an IOVA outside the window was freed")
+    const isInside = first >= this.lowest && end <= this.pageCount
+    if (!isInside || (this.hasHoles && !this.usable.has(first, pages))) fail("an IOVA outside the window was freed")
     steps[WORK_WORDS]! += ((end - 1) >> 6) - (first >> 6) + 1
     steps[WORK_CACHE_LINES]! += ((end - 1) >> LINE_SHIFT) - (first >> LINE_SHIFT) + 1
     let index = first

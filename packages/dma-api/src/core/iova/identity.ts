@@ -4,7 +4,11 @@
  *
  * Buffers that share a page of memory share its IOVA. Each page counts its users, and its entry goes with the
  * last of them. The counts are atomic: there is no lock, and nothing waits. An address that the window does not
- * hold, or that the device cannot reach, fails, and will fail always.
+ * hold, that is reserved, or that the device cannot reach, fails, and will fail always; so does a buffer that lies
+ * across the device's segment boundary.
+ *
+ * Each count costs the constant, and so does a request that fails.
+ * MODEL: also where neighbouring counts share a cache line, since each is changed by an atomic operation of its own.
  */
 import { ACCOUNT_IOVA as accountIova, assert, fail } from "@vnic/sim/core"
 import {
@@ -16,6 +20,7 @@ import {
   type IovaWindow,
   type Work
 } from "./allocator.ts"
+import { boundaryBehind, UsablePages } from "./usable.ts"
 import type { Host } from "../types.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
@@ -34,7 +39,11 @@ export class IdentityAllocator implements IovaAllocator {
   declare readonly uses: Int32Array
   declare private readonly host: Host
   declare private readonly constantPs: number
+  declare private readonly usable: UsablePages
+  declare private readonly startPage: number
+  /** Of the usable pages, where the way to them is too long for each map. */
   declare private readonly lowest: number
+  declare private readonly hasHoles: boolean
 
   constructor(window: IovaWindow) {
     assert(window.pageCount >= 1 && window.pageCount <= 1 << 28, "window size out of range")
@@ -43,7 +52,10 @@ export class IdentityAllocator implements IovaAllocator {
     this.uses = new Int32Array(window.pageCount)
     this.host = window.host
     this.constantPs = window.costs.constantPs
-    this.lowest = window.isFirstPageReserved ? 1 : 0
+    this.usable = new UsablePages(window)
+    this.startPage = window.startPage
+    this.lowest = this.usable.lowest
+    this.hasHoles = this.usable.holes.length > 0
   }
 
   readonly beginAllocate = (
@@ -52,12 +64,15 @@ export class IdentityAllocator implements IovaAllocator {
     alignment: number,
     reach: number,
     physPage: number,
-    then: number
+    then: number,
+    boundary = 0
   ): number => {
     const { uses } = this
     const end = physPage + pages
     const isInside = physPage >= this.lowest && end <= uses.length && end <= reach
-    const isGiven = isInside && physPage % alignment === 0
+    const isUsable = isInside && (!this.hasHoles || this.usable.has(physPage, pages))
+    const isWhole = boundary === 0 || end <= boundaryBehind(physPage, boundary, this.startPage)
+    const isGiven = isUsable && isWhole && physPage % alignment === 0
     this.firsts[cpu] = isGiven ? physPage : IOVA_NONE
     if (isGiven) {
       for (let page = physPage; page < end; page++) {
@@ -65,14 +80,15 @@ export class IdentityAllocator implements IovaAllocator {
         uses[page]! += 1
       }
     }
-    this.charge(cpu, isGiven ? linesOf(physPage, pages) : 0, this.work.allocations)
+    if (isGiven) this.charge(cpu, pages, linesOf(physPage, pages), this.work.allocations)
+    else this.charge(cpu, 1, 0, this.work.allocations)
     return then
   }
 
-  private readonly charge = (cpu: number, lines: number, sums: Float64Array): void => {
+  private readonly charge = (cpu: number, counts: number, lines: number, sums: Float64Array): void => {
     this.work.last[WORK_CACHE_LINES] = lines
     sums[WORK_CACHE_LINES]! += lines
-    this.host.spend(cpu, ACCOUNT_IOVA, this.constantPs)
+    this.host.spend(cpu, ACCOUNT_IOVA, counts * this.constantPs)
   }
 
   readonly endAllocate = (): void => {}
@@ -84,19 +100,20 @@ export class IdentityAllocator implements IovaAllocator {
   readonly beginFree = (cpu: number, first: number, pages: number, then: number): number => {
     const { uses } = this
     const end = first + pages
-    if (first < this.lowest || end > uses.length) fail("an IOVA outside the window was freed")
+    const isInside = first >= this.lowest && end <= uses.length
+    if (!isInside || (this.hasHoles && !this.usable.has(first, pages))) fail("an IOVA outside the window was freed")
     for (let page = first; page < end; page++) {
       if (uses[page] === 0) fail("an IOVA that is not allocated was freed")
       uses[page]! -= 1
       if (uses[page] === 0) this.pagesUsed--
     }
-    this.charge(cpu, linesOf(first, pages), this.work.frees)
+    this.charge(cpu, pages, linesOf(first, pages), this.work.frees)
     return then
   }
 
   /** For some address; which one is asked for decides. */
-  readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
-    return this.lowest * alignment + pages <= Math.min(reach, this.uses.length)
+  readonly canEverFit = (pages: number, alignment: number, reach: number, boundary = 0): boolean => {
+    return this.usable.hasPlace(0, reach, pages, alignment, boundary)
   }
 }
 

@@ -42,7 +42,8 @@ import {
   VALUE as value
 } from "./mapleNodes.ts"
 import { makeOneLockAllocator, treeStepCosts, type OneLockAllocator, type RangeStructure } from "./oneLock.ts"
-import { alignUp, powerOfTwoFrom } from "./powersOfTwo.ts"
+import { powerOfTwoFrom } from "./powersOfTwo.ts"
+import { UsablePages } from "./usable.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const IOVA_NONE = iovaNone
@@ -67,7 +68,7 @@ export class MapleRanges implements RangeStructure {
   /** Levels of nodes; the last one is that of the leaves. */
   levelCount = 1
   declare private readonly pageCount: number
-  declare private readonly lowestPage: number
+  declare private readonly usable: UsablePages
   /** The limit that is tried first. */
   declare private readonly limit32: number
   /** From the root to a leaf: the nodes, and which slot of each leads on. */
@@ -75,19 +76,24 @@ export class MapleRanges implements RangeStructure {
   private readonly slots = new Int32Array(LEVELS_MAX)
   private visited = 0
 
-  constructor({ isFirstPageReserved, pageCount, pagesBelow4GiB }: IovaWindow) {
+  constructor(window: IovaWindow) {
+    const { pageCount } = window
     assert(pageCount >= 2 && pageCount <= 2 ** 30, "window size out of range")
     this.pageCount = pageCount
-    this.lowestPage = isFirstPageReserved ? 1 : 0
-    this.limit32 = Math.min(pageCount, pagesBelow4GiB)
+    this.usable = new UsablePages(window)
+    this.limit32 = Math.min(pageCount, window.pagesBelow4GiB)
     this.root = this.nodes.make()
-    putSlot(this.nodes.words, this.root, 0, pageCount, pageCount - this.lowestPage, pageCount)
+    putSlot(this.nodes.words, this.root, 0, pageCount, pageCount - this.usable.lowest, pageCount)
+    for (const hole of this.usable.holes) {
+      this.find(hole.firstPage)
+      this.insert(hole.firstPage, hole.pageCount)
+    }
   }
 
   readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
     if (pages > this.pageCount || alignment > this.pageCount) return false
     const step = Math.max(alignment, powerOfTwoFrom(pages))
-    return alignUp(this.lowestPage, step) + pages <= Math.min(reach, this.pageCount)
+    return this.usable.hasPlace(0, reach, pages, step)
   }
 
   readonly allocate = (pages: number, alignment: number, reach: number): number => {
@@ -111,7 +117,7 @@ export class MapleRanges implements RangeStructure {
   }
 
   readonly free = (first: number, pages: number): void => {
-    if (first < this.lowestPage || first >= this.pageCount) fail("an IOVA outside the window was freed")
+    if (!this.usable.has(first, 1)) fail("an IOVA outside the window was freed")
     this.visited = 0
     this.find(first)
     const { words } = this.nodes

@@ -8,7 +8,7 @@
  *     map     lock · allocate · unlock · insert        (unmap, none)
  *     unmap   remove · lock · free · unlock            (none)
  *
- * Until July 2012 powerpc did the first and the second [Linux 3.4 arch/powerpc/kernel/iommu.c iommu_alloc,
+ * Until June 2012 powerpc did the first and the second [Linux 3.4 arch/powerpc/kernel/iommu.c iommu_alloc,
  * iommu_free]; trees of ranges do the last two [Linux 3.10 drivers/iommu/iova.c].
  */
 import { ACCOUNT_IOVA as accountIova } from "@vnic/sim/core"
@@ -43,15 +43,21 @@ export interface RangeStructure {
   readonly pagesUsed: number
   /** steps[WORK_NODES], [WORK_WORDS] and [WORK_CACHE_LINES] of the operation done last. */
   readonly steps: Float64Array
-  /** The first page of a free range, now used, a multiple of `alignment` and all below `reach`; or IOVA_NONE. */
-  allocate(pages: number, alignment: number, reach: number): number
+  /**
+   * The first page of a free range, now used, a multiple of `alignment` and all below `reach`; or IOVA_NONE. What
+   * `boundary` means to it is said of `IovaAllocator.beginAllocate`.
+   */
+  allocate(pages: number, alignment: number, reach: number, boundary: number): number
   /** Gives a range back, exactly as it was handed out. */
   free(first: number, pages: number): void
   /** Would such a request succeed if nothing was handed out? */
-  canEverFit(pages: number, alignment: number, reach: number): boolean
+  canEverFit(pages: number, alignment: number, reach: number, boundary: number): boolean
 }
 
-/** What the operations of a structure cost: so much each, and so much for each step, picoseconds. */
+/**
+ * What the operations of a structure cost: so much each, and so much for each step, picoseconds. A step's price has
+ * that of the cache line it fetches in it: see `IovaCosts`.
+ */
 export interface StepCosts {
   readonly allocatePs: number
   readonly freePs: number
@@ -82,6 +88,11 @@ export interface OneLockOptions {
   readonly stepCosts: StepCosts
 }
 
+/** Whose the lock is when `beginFree` comes: taken there, by the map that is given up, or by the unmap. */
+const NOT_HELD = 0
+const HELD_BY_MAP = 1
+const HELD_BY_UNMAP = 2
+
 export class OneLockAllocator implements IovaAllocator {
   declare readonly firsts: Int32Array
   readonly work: Work = makeWork()
@@ -92,14 +103,15 @@ export class OneLockAllocator implements IovaAllocator {
   declare private readonly stepCosts: StepCosts
   declare private readonly isAllocateLockedAcross: boolean
   declare private readonly isRemoveLockedAcross: boolean
-  /** Is the lock this CPU's, from `beginAllocate` or `beginRemove` on? */
-  declare private readonly isHeld: Uint8Array
+  /** holds[cpu]: is the lock the CPU's, from `beginAllocate` or `beginRemove` on? */
+  declare private readonly holds: Uint8Array
   /** The arguments of the operation that each CPU is in. */
   declare private readonly thens: Int32Array
   declare private readonly freeFirsts: Int32Array
   declare private readonly pageCounts: Int32Array
   declare private readonly alignments: Int32Array
   declare private readonly reaches: Int32Array
+  declare private readonly boundaries: Int32Array
   declare private readonly allocateLocked: number
   declare private readonly removeLocked: number
   declare private readonly freeLocked: number
@@ -113,12 +125,13 @@ export class OneLockAllocator implements IovaAllocator {
     this.stepCosts = options.stepCosts
     this.isAllocateLockedAcross = options.lockAcrossTableWrite === "both"
     this.isRemoveLockedAcross = options.lockAcrossTableWrite !== "none"
-    this.isHeld = new Uint8Array(host.count)
+    this.holds = new Uint8Array(host.count)
     this.thens = new Int32Array(host.count)
     this.freeFirsts = new Int32Array(host.count)
     this.pageCounts = new Int32Array(host.count)
     this.alignments = new Int32Array(host.count)
     this.reaches = new Int32Array(host.count)
+    this.boundaries = new Int32Array(host.count)
     this.allocateLocked = host.define("iova allocate, locked", (cpu) => this.allocate(cpu))
     this.removeLocked = host.define("iova remove, locked", (cpu) => this.remove(cpu))
     this.freeLocked = host.define("iova free, locked", (cpu) => this.free(cpu))
@@ -134,27 +147,34 @@ export class OneLockAllocator implements IovaAllocator {
     alignment: number,
     reach: number,
     _physPage: number,
-    then: number
+    then: number,
+    boundary = 0
   ): number => {
     this.thens[cpu] = then
     this.pageCounts[cpu] = pages
     this.alignments[cpu] = alignment
     this.reaches[cpu] = reach
+    this.boundaries[cpu] = boundary
     return this.host.lock(cpu, this.lock, this.allocateLocked)
   }
 
   private readonly allocate = (cpu: number): number => {
     const { stepCosts, structure, work } = this
-    const first = structure.allocate(this.pageCounts[cpu]!, this.alignments[cpu]!, this.reaches[cpu]!)
+    const first = structure.allocate(
+      this.pageCounts[cpu]!,
+      this.alignments[cpu]!,
+      this.reaches[cpu]!,
+      this.boundaries[cpu]!
+    )
     this.firsts[cpu] = first
-    this.charge(cpu, stepCosts.allocatePs, work.allocations)
-    if (this.isAllocateLockedAcross && first !== IOVA_NONE) this.isHeld[cpu] = 1
+    this.charge(cpu, stepCosts.allocatePs, 1, work.allocations)
+    if (this.isAllocateLockedAcross && first !== IOVA_NONE) this.holds[cpu] = HELD_BY_MAP
     else this.host.unlock(cpu, this.lock)
     return this.thens[cpu]!
   }
 
   /** Books what the structure's last operation cost, and counts its steps. */
-  private readonly charge = (cpu: number, fixedPs: number, sums: Float64Array): void => {
+  private readonly charge = (cpu: number, fixedPs: number, locks: number, sums: Float64Array): void => {
     const { stepCosts } = this
     const { steps } = this.structure
     const { last } = this.work
@@ -164,11 +184,11 @@ export class OneLockAllocator implements IovaAllocator {
     last[WORK_NODES] = nodes
     last[WORK_WORDS] = words
     last[WORK_CACHE_LINES] = lines
-    last[WORK_LOCKS] = 1
+    last[WORK_LOCKS] = locks
     sums[WORK_NODES]! += nodes
     sums[WORK_WORDS]! += words
     sums[WORK_CACHE_LINES]! += lines
-    sums[WORK_LOCKS]! += 1
+    sums[WORK_LOCKS]! += locks
     this.host.spend(cpu, ACCOUNT_IOVA, fixedPs + nodes * stepCosts.nodePs + words * stepCosts.wordPs)
   }
 
@@ -177,7 +197,7 @@ export class OneLockAllocator implements IovaAllocator {
   }
 
   private readonly letGo = (cpu: number): void => {
-    this.isHeld[cpu] = 0
+    this.holds[cpu] = NOT_HELD
     this.host.unlock(cpu, this.lock)
   }
 
@@ -188,7 +208,7 @@ export class OneLockAllocator implements IovaAllocator {
   }
 
   private readonly remove = (cpu: number): number => {
-    this.isHeld[cpu] = 1
+    this.holds[cpu] = HELD_BY_UNMAP
     return this.thens[cpu]!
   }
 
@@ -196,19 +216,20 @@ export class OneLockAllocator implements IovaAllocator {
     this.thens[cpu] = then
     this.freeFirsts[cpu] = first
     this.pageCounts[cpu] = pages
-    if (this.isHeld[cpu] === 1) return this.free(cpu)
+    if (this.holds[cpu] !== NOT_HELD) return this.free(cpu)
     return this.host.lock(cpu, this.lock, this.freeLocked)
   }
 
   private readonly free = (cpu: number): number => {
     this.structure.free(this.freeFirsts[cpu]!, this.pageCounts[cpu]!)
-    this.charge(cpu, this.stepCosts.freePs, this.work.frees)
+    // The lock of a map that is given up is counted with its allocation.
+    this.charge(cpu, this.stepCosts.freePs, this.holds[cpu] === HELD_BY_MAP ? 0 : 1, this.work.frees)
     this.letGo(cpu)
     return this.thens[cpu]!
   }
 
-  readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
-    return this.structure.canEverFit(pages, alignment, reach)
+  readonly canEverFit = (pages: number, alignment: number, reach: number, boundary = 0): boolean => {
+    return this.structure.canEverFit(pages, alignment, reach, boundary)
   }
 }
 

@@ -19,8 +19,9 @@
 import { assert, fail } from "@vnic/sim/core"
 import { IOVA_NONE as iovaNone, WORK_CACHE_LINES, WORK_NAMES, WORK_NODES, type IovaWindow } from "./allocator.ts"
 import { makeOneLockAllocator, treeStepCosts, type OneLockAllocator, type RangeStructure } from "./oneLock.ts"
-import { alignUp, powerOfTwoFrom } from "./powersOfTwo.ts"
+import { powerOfTwoFrom } from "./powersOfTwo.ts"
 import { END as end, FIRST as first, NEXT, NIL as nil, PREVIOUS as previous, RedBlack } from "./redBlack.ts"
+import { UsablePages } from "./usable.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const IOVA_NONE = iovaNone
@@ -34,17 +35,19 @@ export class Rbtree implements RangeStructure {
   readonly steps = new Float64Array(WORK_NAMES.length)
   readonly tree = new RedBlack(false)
   declare private readonly pageCount: number
-  declare private readonly lowestPage: number
+  declare private readonly usable: UsablePages
   /** The limit of 32-bit searches. */
   declare private readonly limit32: number
   /** The range that a 32-bit search was given last, or the next one above what was freed since; NIL: the top. */
   private cached32: number = NIL
 
-  constructor({ isFirstPageReserved, pageCount, pagesBelow4GiB }: IovaWindow) {
+  constructor(window: IovaWindow) {
+    const { pageCount } = window
     assert(pageCount >= 2 && pageCount <= 2 ** 30, "window size out of range")
     this.pageCount = pageCount
-    this.lowestPage = isFirstPageReserved ? 1 : 0
-    this.limit32 = Math.min(pageCount, pagesBelow4GiB)
+    this.usable = new UsablePages(window)
+    this.limit32 = Math.min(pageCount, window.pagesBelow4GiB)
+    this.tree.reserve(this.usable.holes)
   }
 
   readonly allocate = (pages: number, alignment: number, reach: number): number => {
@@ -86,7 +89,7 @@ export class Rbtree implements RangeStructure {
       below = nodes[below + PREVIOUS]!
     }
     this.steps[WORK_NODES]! += visits
-    if (page < this.lowestPage) return IOVA_NONE
+    if (page < this.usable.lowest) return IOVA_NONE
     const node = tree.take(page, page + size)
     tree.insertBetween(node, below, above)
     if (limit === limit32) this.cached32 = node
@@ -99,7 +102,8 @@ export class Rbtree implements RangeStructure {
     tree.relinked = 0
     const node = tree.find(page)
     const nodes = tree.nodes
-    if (node === NIL || nodes[node + FIRST] !== page || nodes[node + END] !== page + powerOfTwoFrom(pages)) {
+    const isWhole = nodes[node + FIRST] === page && nodes[node + END] === page + powerOfTwoFrom(pages)
+    if (node === NIL || !isWhole || !this.usable.has(page, pages)) {
       fail("a range was freed that is not allocated")
     }
     if (this.cached32 !== NIL && page >= nodes[this.cached32 + FIRST]!) {
@@ -115,7 +119,7 @@ export class Rbtree implements RangeStructure {
   readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
     if (pages > this.pageCount || alignment > this.pageCount) return false
     const size = powerOfTwoFrom(pages)
-    return alignUp(this.lowestPage, Math.max(size, alignment)) + size <= Math.min(reach, this.pageCount)
+    return this.usable.hasPlace(0, reach, size, Math.max(size, alignment))
   }
 }
 

@@ -18,7 +18,7 @@ import { IOVA_NONE as iovaNone, type IovaAllocator, type IovaCosts, type IovaWin
 import { AnchoredTree } from "./anchoredTree.ts"
 import { Drain } from "./drain.ts"
 import { Magazines, NO_MAGAZINE, ORDER_COUNT } from "./magazines.ts"
-import { alignUp, orderFrom, powerOfTwoFrom } from "./powersOfTwo.ts"
+import { orderFrom, powerOfTwoFrom } from "./powersOfTwo.ts"
 import { Tally } from "./tally.ts"
 import type { Host } from "../types.ts"
 
@@ -278,13 +278,13 @@ export class RcacheAllocator implements IovaAllocator {
   }
 
   readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
-    const { lowestPage, pageCount } = this.tree
+    const { pageCount, usable } = this.tree
     if (pages > pageCount || alignment > pageCount) return false
     const step = Math.max(alignment, powerOfTwoFrom(pages))
     const limit = Math.min(reach, pageCount)
     // All of what is below 4 GiB in one piece counts as having failed from the start.
     if (limit <= this.limit32 && sizeOf(pages) >= this.limit32) return false
-    return alignUp(lowestPage, step) + sizeOf(pages) <= limit
+    return usable.hasPlace(0, limit, sizeOf(pages), step)
   }
 }
 

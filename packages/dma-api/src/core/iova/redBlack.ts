@@ -13,6 +13,7 @@
  * at is counted by whoever searches. [Linux lib/rbtree.c; the cases are those of the textbook]
  */
 import { fail } from "@vnic/sim/core"
+import type { PageRange } from "./allocator.ts"
 
 /** No node. */
 export const NIL = 0
@@ -121,6 +122,13 @@ export class RedBlack {
   /** The node with the highest pages, or NIL. */
   get last(): number {
     return this.nodes[NIL + PREVIOUS]!
+  }
+
+  /** Puts ranges that nobody is to have into an empty tree, in their order. */
+  readonly reserve = (ranges: ReadonlyArray<PageRange>): void => {
+    for (const { firstPage, pageCount } of ranges) {
+      this.insertBetween(this.take(firstPage, firstPage + pageCount), this.last, NIL)
+    }
   }
 
   /** Puts a node that was taken between two neighbours, NIL where there is none. */

@@ -10,7 +10,8 @@
  *
  * Segments and homes only say where to look first. What is in use is said by one bit a page, set and cleared
  * with atomic operations, so a range may be freed by any CPU, in any order, and nothing is held back: a window
- * of which all is freed is as good as new.
+ * of which all is freed is as good as new. No range crosses the device's segment boundary, also where that is shorter
+ * than a segment.
  *
  * CPUs run ahead of the world's clock, so pages may be free that another CPU gives back only later than this
  * CPU's time. `readyPs` keeps them from it.
@@ -62,6 +63,7 @@ export class RingAllocator implements IovaAllocator {
   declare private readonly pageCounts: Int32Array
   declare private readonly alignments: Int32Array
   declare private readonly reaches: Int32Array
+  declare private readonly boundaries: Int32Array
   declare private readonly allocateLocked: number
 
   constructor(window: IovaWindow) {
@@ -69,8 +71,9 @@ export class RingAllocator implements IovaAllocator {
     this.firsts = new Int32Array(host.count).fill(IOVA_NONE)
     this.host = host
     this.costs = window.costs
-    this.bits = new Bits(window.pageCount, window.isFirstPageReserved)
+    this.bits = new Bits(window)
     this.segments = makeSegments(window, this.bits.steps)
+    for (const hole of this.bits.usable.holes) this.segments.count(hole.firstPage, hole.pageCount, 1)
     this.optPages = Math.max(1, this.segments.pages >> 2)
     this.cursors = this.segments.current.map((segment) => segment * this.segments.pages)
     this.lock = host.makeLock("iova ring, everything")
@@ -78,6 +81,7 @@ export class RingAllocator implements IovaAllocator {
     this.pageCounts = new Int32Array(host.count)
     this.alignments = new Int32Array(host.count)
     this.reaches = new Int32Array(host.count)
+    this.boundaries = new Int32Array(host.count)
     this.allocateLocked = host.define("iova allocate, everything locked", (cpu) => this.allocateAnywhere(cpu))
   }
 
@@ -87,11 +91,12 @@ export class RingAllocator implements IovaAllocator {
     alignment: number,
     reach: number,
     _physPage: number,
-    then: number
+    then: number,
+    boundary = 0
   ): number => {
     this.bits.begin()
     if (pages <= this.optPages && alignment <= this.optPages && reach >= this.segments.homesEnd) {
-      const first = this.allocateAlone(cpu, pages, alignment)
+      const first = this.allocateAlone(cpu, pages, alignment, boundary)
       if (first !== IOVA_NONE) {
         this.take(cpu, first, pages)
         this.charge(cpu, this.costs.constantPs, 1, 0, this.work.allocations)
@@ -102,25 +107,26 @@ export class RingAllocator implements IovaAllocator {
     this.pageCounts[cpu] = pages
     this.alignments[cpu] = alignment
     this.reaches[cpu] = reach
+    this.boundaries[cpu] = boundary
     return this.host.lock(cpu, this.lock, this.allocateLocked)
   }
 
   /** A range in the segment that the CPU fills, or in one that it enters now. */
-  private readonly allocateAlone = (cpu: number, pages: number, alignment: number): number => {
+  private readonly allocateAlone = (cpu: number, pages: number, alignment: number, boundary: number): number => {
     const { cursors, segments } = this
     const nowPs = this.host.localPs[cpu]!
     let segment = segments.current[cpu]!
     let start = cursors[cpu]!
     let first = IOVA_NONE
     if (segments.readyPs[segment]! <= nowPs) {
-      first = this.bits.search(start, segments.endOf(segment), pages, alignment)
+      first = this.bits.search(start, segments.endOf(segment), pages, alignment, boundary)
     }
     for (let entry = 0; first === IOVA_NONE && entry < ENTRIES_MAX; entry++) {
       segment = segments.enter(cpu, nowPs)
       if (segment < 0) return IOVA_NONE
       start = segment * segments.pages
       cursors[cpu] = start
-      first = this.bits.search(start, segments.endOf(segment), pages, alignment)
+      first = this.bits.search(start, segments.endOf(segment), pages, alignment, boundary)
     }
     if (first !== IOVA_NONE) cursors[cpu] = first + pages
     return first
@@ -177,7 +183,7 @@ export class RingAllocator implements IovaAllocator {
     const nowPs = this.host.localPs[cpu]!
     let start = from
     while (true) {
-      const first = this.bits.search(start, limit, pages, this.alignments[cpu]!)
+      const first = this.bits.search(start, limit, pages, this.alignments[cpu]!, this.boundaries[cpu]!)
       if (first === IOVA_NONE) return IOVA_NONE
       start = this.segments.readyFrom(first, pages, nowPs)
       if (start === first) return first
@@ -200,8 +206,8 @@ export class RingAllocator implements IovaAllocator {
     return then
   }
 
-  readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
-    return this.bits.reservedEnd * alignment + pages <= Math.min(reach, this.bits.pageCount)
+  readonly canEverFit = (pages: number, alignment: number, reach: number, boundary = 0): boolean => {
+    return this.bits.usable.hasPlace(0, reach, pages, alignment, boundary)
   }
 }
 

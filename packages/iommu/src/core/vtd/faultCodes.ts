@@ -7,6 +7,7 @@ import {
   FAULT_CONTEXT_POINTER,
   FAULT_CONTEXT_RESERVED,
   FAULT_ENTRY_RESERVED,
+  FAULT_INTERRUPT_ADDRESS,
   FAULT_NO_READ,
   FAULT_NO_WRITE,
   FAULT_ROOT_NOT_PRESENT,
@@ -27,7 +28,8 @@ const REASONS: ReadonlyArray<readonly [code: number, reason: FaultReason]> = [
   [FAULT_CONTEXT_POINTER, "contextPointerInvalid"],
   [FAULT_ROOT_RESERVED, "rootReserved"],
   [FAULT_CONTEXT_RESERVED, "contextReserved"],
-  [FAULT_ENTRY_RESERVED, "entryReserved"]
+  [FAULT_ENTRY_RESERVED, "entryReserved"],
+  [FAULT_INTERRUPT_ADDRESS, "interruptAddress"]
 ]
 const REASON_OF = new Map(REASONS)
 

@@ -66,6 +66,13 @@ export const BLOCK_ORDER_MAX = 18
 /** Bit 5 of a wait descriptor: write the status data (bits 32-63) to the status address (bits 66-127). */
 export const WAIT_STATUS_WRITE = 1 << 5
 
+/**
+ * Pages whose addresses are interrupt messages and no memory, on a PC: 0xFEE00000 to 0xFEEFFFFF. What a device sends
+ * there is never translated. [Linux 6.12 drivers/iommu/intel/iommu.c intel_iommu_get_resv_regions]
+ */
+export const INTERRUPT_FIRST_PAGE = 0xfee00
+export const INTERRUPT_PAGES = 0x100
+
 /** Fault reason codes. A page that is not present is reported as 5 or 6: as the permission that it lacks. */
 export const FAULT_ROOT_NOT_PRESENT = 1
 export const FAULT_CONTEXT_NOT_PRESENT = 2
@@ -79,3 +86,5 @@ export const FAULT_CONTEXT_POINTER = 9
 export const FAULT_ROOT_RESERVED = 0xa
 export const FAULT_CONTEXT_RESERVED = 0xb
 export const FAULT_ENTRY_RESERVED = 0xc
+/** An address of interrupt messages, or a translation to one. [QEMU hw/i386/intel_iommu_internal.h] */
+export const FAULT_INTERRUPT_ADDRESS = 0xe

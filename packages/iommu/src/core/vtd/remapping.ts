@@ -4,12 +4,22 @@
  *
  * A copy in the IOTLB is believed until it is invalidated, except that one without the permission asked for is
  * looked up again.
+ *
+ * MODEL: interrupts do not come this way, so what a device writes to the addresses of interrupt messages is an
+ * access like a read of them: refused, whatever its context says, with the code of an interrupt address.
  */
 import type { Memory } from "@vnic/sim/core"
 import type { ContextTables, ContextTarget } from "./contextTables.ts"
 import type { InvalidationQueue } from "./invalidationQueue.ts"
 import { IOTLB_MISS, type Iotlb } from "./iotlb.ts"
-import { FAULT_BEYOND_WIDTH, VTD_PAGE_BYTES, VTD_PAGE_SHIFT } from "./layout.ts"
+import {
+  FAULT_BEYOND_WIDTH,
+  FAULT_INTERRUPT_ADDRESS,
+  INTERRUPT_FIRST_PAGE,
+  INTERRUPT_PAGES,
+  VTD_PAGE_BYTES,
+  VTD_PAGE_SHIFT
+} from "./layout.ts"
 import { WALK_NO_MEMORY, WALK_OK, type DeviceContext, type Walker } from "./walker.ts"
 
 // Exported and imported names cost a load and a check at each use; the hot path has its own.
@@ -17,6 +27,8 @@ const MISS = IOTLB_MISS
 const OK = WALK_OK
 const PAGE_BYTES = VTD_PAGE_BYTES
 const PAGE_SHIFT = VTD_PAGE_SHIFT
+const INTERRUPT_FIRST = INTERRUPT_FIRST_PAGE
+const INTERRUPT_END = INTERRUPT_FIRST_PAGE + INTERRUPT_PAGES
 
 export interface RemappingOptions {
   readonly memory: Memory
@@ -86,6 +98,7 @@ export class Remapping {
     if (context === undefined) return -1
     const page = (busAddr | 0) === busAddr ? busAddr >> PAGE_SHIFT : Math.floor(busAddr / PAGE_BYTES)
     if (page < 0) return this.refuse(FAULT_BEYOND_WIDTH)
+    if (page >= INTERRUPT_FIRST && page < INTERRUPT_END) return this.refuse(FAULT_INTERRUPT_ADDRESS)
     if (context.isPassThrough) return this.checked(busAddr, sizeBytes)
     const timePs = this.clock[0]!
     const queue = this.queue

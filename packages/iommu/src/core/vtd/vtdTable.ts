@@ -10,7 +10,15 @@ import type { MapSites } from "../mapSites.ts"
 import { DIRECTION_FROM_DEVICE, DIRECTION_TO_DEVICE, type CpuTime } from "../pvdma.ts"
 import type { Invalidator } from "./invalidator.ts"
 import type { Iotlb } from "./iotlb.ts"
-import { STAGE_PRESENT, STAGE_READ, STAGE_WRITE, VTD_PAGE_BYTES, VTD_PAGE_SHIFT } from "./layout.ts"
+import {
+  INTERRUPT_FIRST_PAGE,
+  INTERRUPT_PAGES,
+  STAGE_PRESENT,
+  STAGE_READ,
+  STAGE_WRITE,
+  VTD_PAGE_BYTES,
+  VTD_PAGE_SHIFT
+} from "./layout.ts"
 import { MAPPED, type SecondStage } from "./secondStage.ts"
 
 /** What page-table work costs a CPU, picoseconds. */
@@ -47,6 +55,8 @@ PERMISSIONS[DIRECTION_FROM_DEVICE] = STAGE_WRITE
 export class VtdTable {
   readonly pageShift = VTD_PAGE_SHIFT
   readonly windowStart = 0
+  /** What no device can use for memory: the addresses of interrupt messages. */
+  readonly reserved = [{ firstPage: INTERRUPT_FIRST_PAGE, pageCount: INTERRUPT_PAGES }]
   declare readonly pageCount: number
   /** Maps that failed: something was mapped there, or no page was left for a table. */
   refusals = 0

@@ -23,12 +23,15 @@ import {
   FAULT_CONTEXT_POINTER,
   FAULT_CONTEXT_RESERVED,
   FAULT_ENTRY_RESERVED,
+  FAULT_INTERRUPT_ADDRESS,
   FAULT_NO_READ,
   FAULT_NO_WRITE,
   FAULT_ROOT_NOT_PRESENT,
   FAULT_ROOT_POINTER,
   FAULT_ROOT_RESERVED,
   FAULT_TABLE_POINTER,
+  INTERRUPT_FIRST_PAGE,
+  INTERRUPT_PAGES,
   LEAF_LEVEL_MAX,
   LEVELS_MAX,
   LEVELS_MIN,
@@ -40,7 +43,8 @@ import {
   STAGE_READ,
   TYPE_MULTI_LEVEL,
   TYPE_PASS_THROUGH,
-  VTD_PAGE_BYTES
+  VTD_PAGE_BYTES,
+  VTD_PAGE_SHIFT
 } from "./layout.ts"
 
 /** A walk that got through. */
@@ -147,12 +151,19 @@ export class Walker {
       }
       const phys = low & ADDRESS_MASK
       if (isLarge && (level > LARGE_LEVEL || (phys & (span * VTD_PAGE_BYTES - 1)) !== 0)) return FAULT_ENTRY_RESERVED
-      if (high !== 0 || phys < 0 || phys >= this.memoryBytes) return WALK_NO_MEMORY
+      if (high !== 0 || phys < 0 || phys >= this.memoryBytes) return this.refuseLeaf(phys, high, page % span)
       this.level = level
       this.phys = phys
       this.permissions = permissions
       return WALK_OK
     }
+  }
+
+  /** Why a leaf leads to no memory; `offsetPages` is where in the leaf the page lies. */
+  private readonly refuseLeaf = (phys: number, high: number, offsetPages: number): number => {
+    const target = (phys >>> VTD_PAGE_SHIFT) + offsetPages - INTERRUPT_FIRST_PAGE
+    const isInterrupt = high === 0 && target >= 0 && target < INTERRUPT_PAGES
+    return isInterrupt ? FAULT_INTERRUPT_ADDRESS : WALK_NO_MEMORY
   }
 }
 

@@ -52,7 +52,9 @@ export const power7Pseries = checkProfile({
       source: "Linux 3.10 kernel/sched/fair.c: least granularity 0.75 ms, times 4 from 8 CPUs on"
     },
     contextSwitch: assumed(3000 * NS, 1000 * NS, 10000 * NS, "from one thread to the next on a CPU, with cold caches"),
+    benchmarkLoop: assumed(50 * NS, 10 * NS, 200 * NS, "map_benchmark dirties its buffer and reads the clock 4 times"),
     systemPageBytes: { value: 65536, unit: "bytes", tag: "V", source: "64 KiB-page kernel; one page a block" },
+    cacheLineBytes: { value: 128, unit: "bytes", tag: "R", source: "POWER7 has lines of 128 bytes in all its caches" },
     stackFrame: assumed(2500 * NS, 1000 * NS, 6000 * NS, "network stack, a 1500-byte frame with its share of ACKs"),
     stackJitter: {
       value: 0.2,
@@ -92,6 +94,7 @@ export const power7Pseries = checkProfile({
     directMapPair: assumed(30 * NS, 14 * NS, 100 * NS, "direct map + unmap pair"),
     mapOther: assumed(0, 0, 50 * NS, "the map call's own code; within the fitted hypercall"),
     unmapOther: assumed(0, 0, 50 * NS, "the unmap call's own code; within the fitted hypercall"),
+    flushQueue: absent("nothing is deferred: the hypervisor flushes within the hypercall"),
     pageTableInsert: absent("a guest writes no table entry: the hypervisor does, by hypercall"),
     pageTableRemove: absent("a guest writes no table entry: the hypervisor does, by hypercall"),
     pageTableEntry: absent("a guest writes no table entry: the hypervisor does, by hypercall"),
