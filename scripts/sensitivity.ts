@@ -1,12 +1,15 @@
 /**
  * Writes docs/sensitivity.md: every assumed constant of the profile at half and twice its value and at the
- * ends of its range, the hypercall fitted again at each, and what follows. Takes some minutes; the page is a
- * pure function of the code.
+ * ends of its range, the hypercall fitted again at each, and what follows for the headline and for lines of the
+ * contention study. Takes some minutes; the page is a pure function of the code. With the argument `contention`
+ * only the last chapter is written again.
  */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs"
 import {
+  assumedConstants,
   fitHypercall,
   outcomeOf,
+  pairTimesOf,
   parseScenario,
   type Outcome,
   type ResolvedScenario,
@@ -14,7 +17,7 @@ import {
   runScenario,
   variantsOf
 } from "@vnic/lab"
-import { findProfile, formatQuantity, timeQuantity } from "@vnic/sim"
+import { type ConstantName, findProfile, formatQuantity, timeQuantity } from "@vnic/sim"
 import * as Effect from "effect/Effect"
 import { code, table } from "./docs/page.ts"
 import { valueText } from "./docs/profiles.ts"
@@ -27,6 +30,26 @@ const SEEDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
 const NS = 1000
 const STACK_COSTS_NS = [500, 1000, 2500, 4000, 5000, 6000, 7000, 8000, 8500, 9000, 9250, 9500, 9750, 10_000, 12_000]
 const CHANGES = { low: "low end", half: "half", double: "double", high: "high end" } as const
+
+const CONTENTION = {
+  lines: ["direct", "identity", "bitmap", "bitmap-outside", "bitmap-pool", "rbtree"],
+  threads: [1, 8, 16, 32],
+  ops: 1_000_000
+}
+/** What moves those lines; the cost of the stack does by the hypercall only. */
+const CONTENTION_CONSTANTS: ReadonlyArray<ConstantName> = [
+  "lockAcquire",
+  "lockHandOff",
+  "lockHandOffPerWaiter",
+  "bitmapSearch",
+  "treeVisit",
+  "directMapPair",
+  "mapOther",
+  "speedWithTwoThreads",
+  "speedWithFourThreads",
+  "benchmarkLoop",
+  "stackFrame"
+]
 
 const profile = findProfile(PROFILE)!
 const { hypercall } = profile.constants
@@ -121,6 +144,64 @@ const stackSweep = async (): Promise<string> => {
   return table(heads, rows, ["stackFrame", "page-chunk Gb/s", "CPU", "its busy share"])
 }
 
+/** The last of the numbers of threads: where lines are furthest apart. */
+const MOST_THREADS = CONTENTION.threads.at(-1)!
+
+/** Microseconds, three digits. */
+const microseconds = (durationPs: number): string => Number((durationPs / (1000 * NS)).toPrecision(3)).toString()
+
+/** By what a time at the most threads differs from another. */
+const difference = (times: ReadonlyArray<number>, from: ReadonlyArray<number>): number =>
+  times.at(-1)! / from.at(-1)! - 1
+
+const differenceText = (share: number): string =>
+  Math.round(share * 100) === 0 ? "0 %" : `${share > 0 ? "+" : "−"}${percent(Math.abs(share))}`
+
+/** The hypercall that gives map-per-packet its goodput under changes. */
+const refitted = async (changes: object): Promise<number> => {
+  const scenario = worldOf("map-per-packet", "5 ms", "50 ms")
+  const options = { scenario, targetGbps: TARGET_GBPS, seeds: [1], startPs: hypercall.value, profileChanges: changes }
+  return (await Effect.runPromise(fitHypercall(options))).hypercallPs
+}
+
+/** Lines of the contention study at both ends of each range, and what moves each of them most. */
+const contention = async (): Promise<readonly [all: string, extremes: string]> => {
+  const timesOf = (changes: object) => Effect.runPromise(pairTimesOf(CONTENTION, changes))
+  const rows: Array<ReadonlyArray<string>> = []
+  const add = (first: ReadonlyArray<string>, times: ReadonlyArray<ReadonlyArray<number>>): void => {
+    rows.push([...first, ...times.map((one) => one.map(microseconds).join(" / "))])
+    console.error(rows.at(-1)!.join("  "))
+  }
+  const spent = new Set(assumedConstants(profile))
+  const asItIs = await timesOf({})
+  add(["as it is", "", "", time(hypercall.value)], asItIs)
+  const ends: Array<{ readonly name: string; readonly times: ReadonlyArray<ReadonlyArray<number>> }> = []
+  for (const constant of CONTENTION_CONSTANTS) {
+    const { range, unit, value: own } = profile.constants[constant]
+    for (const [index, value] of range!.entries()) {
+      if (value === own) continue
+      const end = index === 0 ? CHANGES.low : CHANGES.high
+      // What the scenario does not spend leaves its fit alone.
+      const hypercallPs = spent.has(constant) ? await refitted({ [constant]: value }) : hypercall.value
+      const times = await timesOf({ [constant]: value, hypercall: hypercallPs })
+      add([code(constant), end, valueText(value, unit), `${hypercallPs / NS} ns`], times)
+      ends.push({ name: `${code(constant)}, ${end}`, times })
+    }
+  }
+  const extremes = CONTENTION.lines.map((line, index) => {
+    const moved = ends
+      .map(({ name, times }) => ({ name, share: difference(times[index]!, asItIs[index]!) }))
+      .toSorted((left, right) => left.share - right.share)
+    const cell = ({ name, share }: (typeof moved)[number]): string => `${differenceText(share)}: ${name}`
+    return [code(line), microseconds(asItIs[index]!.at(-1)!), cell(moved[0]!), cell(moved.at(-1)!)]
+  })
+  const heads = ["Constant", "End", "Value", "Hypercall", ...CONTENTION.lines]
+  return [
+    table(heads, rows, heads.slice(2)),
+    table(["Line", `us at ${MOST_THREADS} threads`, "Least", "Most"], extremes, [`us at ${MOST_THREADS} threads`])
+  ]
+}
+
 /** Ten seeds of the scenario as it is: what the profile's value was taken from. */
 const fit = async (): Promise<string> => {
   const scenario = worldOf("map-per-packet", "5 ms", "50 ms")
@@ -133,8 +214,24 @@ const fit = async (): Promise<string> => {
   )
 }
 
-const pageText = async (): Promise<string> =>
-  `${[
+const CONTENTION_HEADING = "## The contention lines at the ends of the ranges"
+
+const contentionText = async (): Promise<string> => {
+  const [all, extremes] = await contention()
+  return [
+    CONTENTION_HEADING,
+    `Lines of [the contention study](contention.md) on this profile, with the hypercall that is fitted again as above:
+what one pair of map and unmap takes each thread, in microseconds, at ${CONTENTION.threads.join(" / ")} threads
+(pattern \`once\`; for 1 million pairs a thread, as in the study's charts, the same figures are seconds). What
+map-per-packet does not spend leaves its hypercall as it is.`,
+    all,
+    `By how much each line moves at ${MOST_THREADS} threads, and by which constant it is made least and most:`,
+    extremes
+  ].join("\n\n")
+}
+
+const headlineText = async (): Promise<string> =>
+  [
     "# How much the assumed constants matter",
     "<!-- Generated by `node scripts/sensitivity.ts`. Do not edit. -->",
     `The profile \`${PROFILE}\` has one fitted constant, the hypercall. It is fitted to one published figure:
@@ -159,7 +256,13 @@ except that a dearer stack keeps one CPU more away from the lock at a time, and 
 9.84 us for each; what the stack does not take of that goes to the driver, the copy of acknowledgements, interrupts and
 its share of the block's mapping. The range that the profile gives for the stack is 1 to 6 us.`,
     await stackSweep()
-  ].join("\n\n")}\n`
+  ].join("\n\n")
 
+const PAGE = `${ROOT}docs/sensitivity.md`
+
+/** The page's other chapters, as they were written last. */
+const writtenText = (): string => readFileSync(PAGE, "utf8").split(`\n\n${CONTENTION_HEADING}`)[0]!.trimEnd()
+
+const chapters = process.argv[2] === "contention" ? writtenText() : await headlineText()
 mkdirSync(`${ROOT}docs`, { recursive: true })
-writeFileSync(`${ROOT}docs/sensitivity.md`, await pageText())
+writeFileSync(PAGE, `${chapters}\n\n${await contentionText()}\n`)

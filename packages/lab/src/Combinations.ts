@@ -9,6 +9,7 @@ import { IMIX_FRAME_BYTES } from "@vnic/traffic"
 import { segmentBytesOf } from "./Frames.ts"
 import type { FieldProblem } from "./Problems.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
+import { hasTableLock } from "./TableLock.ts"
 
 /** An impossible combination: the field to report, and all fields that it follows from. */
 export interface Conflict extends FieldProblem {
@@ -71,6 +72,13 @@ const translationConflicts = ({ dma, driver, iommu, profile }: ResolvedScenario)
       `${dma.flush} waits with flushes, and a table of TCEs needs none: an entry that is cleared is gone; ` +
       `set dma.flush: strict, or a profile with iommu.kind: vtd`
     return [conflict("dma.flush", message, "iommu.kind")]
+  }
+  if (dma.backend === "iommu" && dma.lockAcrossTableWrite !== "none" && !hasTableLock(dma)) {
+    const other = dma.allocator === "bitmap" ? `dma.flush is ${dma.flush}` : `dma.allocator is ${dma.allocator}`
+    const message =
+      `${dma.lockAcrossTableWrite} needs the bitmap with a strict flush, and ${other}; ` +
+      `set dma.lockAcrossTableWrite: none, or leave it out`
+    return [conflict("dma.lockAcrossTableWrite", message, "dma.allocator", "dma.flush")]
   }
   if (driver.strategy === "direct" && iommu.kind !== "none") {
     const message =

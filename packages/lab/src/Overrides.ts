@@ -11,11 +11,20 @@ export interface Change {
   readonly locate: (inside: FieldPath, part: "key" | "value") => string
 }
 
+/** A run as it is written: its name, and what it changes. */
+export interface WrittenRun {
+  readonly name: string
+  readonly changes: ReadonlyArray<Change>
+}
+
 /** Plain data of a world together with what is needed to say where its fields come from. */
 export interface World {
   readonly source: ScenarioSource
   readonly root: Record<string, unknown>
+  /** All that was changed, what wins last. */
   readonly changes: ReadonlyArray<Change>
+  /** The run whose world it is, if the file has runs. */
+  readonly run: WrittenRun | undefined
 }
 
 /** The changes of a run, in the order of the file. */
@@ -77,10 +86,18 @@ const define = (target: Record<string, unknown>, key: string, value: unknown): v
   })
 }
 
-/** Where a field of a world is written: in the last change that touches it, else in the file. */
+/** The last change that writes a field, if one does. */
+export const changeOf = ({ changes }: World, path: FieldPath): Change | undefined =>
+  changes.findLast((change) => change.path.length <= path.length && touches(change.path, path))
+
+/** Where a field of a world is written: in the last change that writes it, else in the file. */
 export const locateIn = (world: World, path: FieldPath, part: "key" | "value"): string => {
-  const change = world.changes.findLast(
-    (candidate) => candidate.path.length <= path.length && candidate.path.every((name, depth) => name === path[depth])
-  )
+  const change = changeOf(world, path)
   return change === undefined ? world.source.locate(path, part) : change.locate(path.slice(change.path.length), part)
+}
+
+/** Whether one path is the other, or inside of it. */
+export const touches = (one: FieldPath, other: FieldPath): boolean => {
+  const depth = Math.min(one.length, other.length)
+  return one.slice(0, depth).every((name, index) => name === other[index])
 }

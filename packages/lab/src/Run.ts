@@ -122,13 +122,13 @@ const resultOf = Effect.fnUntraced(function* (scenario: ResolvedScenario, from: 
   const { inbound, latencyNs, outbound } = throughput
   const otherwise = scenario.traffic.kind === "closed-loop" ? "senders' windows" : "offered load"
   const seconds = (to.timePs - from.timePs) / 1e12
-  const isTranslated = scenario.iommu.kind !== "none"
+  const isMappedPerCall = scenario.dma.backend === "iommu"
   return {
     name: scenario.driver.strategy,
     profile: scenario.profile,
     strategy: scenario.driver.strategy,
-    allocator: isTranslated ? scenario.dma.allocator : "none",
-    flush: isTranslated ? scenario.dma.flush : "none",
+    allocator: isMappedPerCall ? scenario.dma.allocator : "none",
+    flush: isMappedPerCall ? scenario.dma.flush : "none",
     goodputGbps: throughput.goodputGbps,
     goodputGbpsCi95: throughput.goodputGbpsCi95,
     wireGbps: throughput.wireGbps,

@@ -14,11 +14,22 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { conflictsIn } from "./Combinations.ts"
-import { type Problem, ScenarioInvalid } from "./Errors.ts"
+import { ScenarioInvalid } from "./Errors.ts"
+import { Findings } from "./Findings.ts"
 import { leaveKinds } from "./Kinds.ts"
-import { applyChange, type Change, locateIn, readSetting, runChanges, type Setting, type World } from "./Overrides.ts"
-import { abridged, type FieldProblem, fieldProblems } from "./Problems.ts"
+import {
+  applyChange,
+  type Change,
+  readSetting,
+  runChanges,
+  type Setting,
+  touches,
+  type World,
+  type WrittenRun
+} from "./Overrides.ts"
+import { type FieldProblem, fieldProblems } from "./Problems.ts"
 import { type FieldPath, isSection, readSource, type ScenarioSource } from "./ScenarioSource.ts"
+import { defaultTableLock, leaveTableLock } from "./TableLock.ts"
 
 const emptySection = Effect.succeed({})
 
@@ -62,10 +73,13 @@ export interface Scenario {
   readonly name: string
   readonly source: ScenarioSource
   readonly settings: ReadonlyArray<Setting>
+  /** The runs that were asked for by name; none for all. */
+  readonly only: ReadonlyArray<string>
   /** The world that the runs start from. */
   readonly base: ResolvedScenario
   /** What each run changes, as written. */
   readonly overrides: Readonly<Record<string, Readonly<Record<string, unknown>>>>
+  /** Those that were asked for. */
   readonly runs: ReadonlyArray<ResolvedRun>
 }
 
@@ -73,21 +87,32 @@ const DECODE = { errors: "all", onExcessProperty: "error" } as const
 const decodeScenario = Schema.decodeUnknownResult(ScenarioOptions, DECODE)
 const decodeWorld = Schema.decodeUnknownResult(WorldOptions, DECODE)
 
-/** Checks the text of a scenario file, with settings of the command line (`path=value`) on top. */
+/**
+ * Checks the text of a scenario file, with settings of the command line (`path=value`) on top. With names in `only`,
+ * other runs of the file are neither checked nor resolved.
+ */
 export const parseScenario = (
   text: string,
   fileName: string,
-  settings: ReadonlyArray<Setting> = []
+  settings: ReadonlyArray<Setting> = [],
+  only: ReadonlyArray<string> = []
 ): Effect.Effect<Scenario, ScenarioInvalid> => {
   const source = readSource(text, fileName)
-  return "root" in source ? checked(source, settings) : Effect.fail(new ScenarioInvalid({ problems: source }))
+  return "root" in source ? checked(source, settings, only) : Effect.fail(new ScenarioInvalid({ problems: source }))
 }
 
 /** The same scenario with more settings (`path=value`), which win over the file and over its runs. */
 export const applySettings = (
   scenario: Scenario,
   settings: ReadonlyArray<Setting>
-): Effect.Effect<Scenario, ScenarioInvalid> => checked(scenario.source, [...scenario.settings, ...settings])
+): Effect.Effect<Scenario, ScenarioInvalid> =>
+  checked(scenario.source, [...scenario.settings, ...settings], scenario.only)
+
+/** The names that a run can be asked for by. */
+export const runNames = ({ overrides, runs }: Scenario): ReadonlyArray<string> => {
+  const written = Object.keys(overrides)
+  return written.length > 0 ? written : runs.map(({ name }) => name)
+}
 
 /** The runs of a scenario in the order of the file; a file without runs is one run, named by its strategy. */
 export const resolveRuns = (scenario: Scenario): ReadonlyArray<ResolvedRun> => scenario.runs
@@ -109,51 +134,42 @@ const scenarioName = (fileName: string): string =>
 
 const checked = (
   source: ScenarioSource,
-  settings: ReadonlyArray<Setting>
+  settings: ReadonlyArray<Setting>,
+  only: ReadonlyArray<string>
 ): Effect.Effect<Scenario, ScenarioInvalid> => {
-  const found = new Map<string, Problem>()
-  const report = (world: World, fieldProblem: FieldProblem): void => {
-    const { message, part, path } = fieldProblem
-    const problem = {
-      where: locateIn(world, path, part),
-      path: path.map(abridged).join("."),
-      message
-    }
-    // The same words are wrong in every run, but a combination may be impossible in each for a reason of its own.
-    const key = `${problem.where} ${problem.path} ${"involves" in fieldProblem ? message : ""}`
-    if (!found.has(key)) found.set(key, problem)
-  }
+  const findings = new Findings()
+  const report: Report = (world, problem) => findings.report(world, problem)
   const changes: Array<Change> = []
   for (const setting of settings) {
     const change = readSetting(setting)
-    if ("problem" in change) found.set(`${change.problem.where} ${change.problem.path}`, change.problem)
+    if ("problem" in change) findings.add(change.problem)
     else changes.push(change)
   }
 
-  const file = worldOf(source, source.root, [changes], report)
-  const base = decodeAll(file, decodeScenario, report)
+  const base = decodeAll(worldOf(source, source.root, undefined, changes, report), decodeScenario, report)
   const written = isSection(source.root["runs"]) ? source.root["runs"] : {}
   const { runs: _, ...root } = source.root
-  const worlds = Object.entries(written).flatMap(([name, overrides]) =>
-    isSection(overrides)
-      ? [
-          {
-            name,
-            world: worldOf(source, root, [runChanges(source, name, overrides), changes], report)
-          }
-        ]
-      : []
+  const writtenRuns: Array<WrittenRun> = Object.entries(written).flatMap(([name, overrides]) =>
+    isSection(overrides) ? [{ name, changes: runChanges(source, name, overrides) }] : []
   )
-  if (worlds.length === 0) worlds.push({ name: "", world: worldOf(source, root, [changes], report) })
-  const runs = worlds.flatMap(({ name, world }) => {
-    const scenario = checkWorld(world, report)
-    return scenario === undefined ? [] : [{ name: name === "" ? scenario.driver.strategy : name, scenario }]
+  const chosen = writtenRuns.filter(({ name }) => only.length === 0 || only.includes(name))
+  const runs = (writtenRuns.length === 0 ? [undefined] : chosen).flatMap((run) => {
+    const scenario = checkWorld(worldOf(source, root, run, changes, report), report)
+    return scenario === undefined ? [] : [{ name: run?.name ?? scenario.driver.strategy, scenario }]
   })
 
-  if (found.size > 0 || base === undefined) return Effect.fail(new ScenarioInvalid({ problems: inOrder(found) }))
+  const problems = findings.inOrder()
+  if (problems.length > 0 || base === undefined) return Effect.fail(new ScenarioInvalid({ problems }))
   const { runs: overrides, ...world } = base
-  const name = scenarioName(source.fileName)
-  return Effect.succeed({ name, source, settings, base: world, overrides, runs })
+  return Effect.succeed({
+    name: scenarioName(source.fileName),
+    source,
+    settings,
+    only,
+    base: world,
+    overrides,
+    runs
+  })
 }
 
 type Report = (world: World, problem: FieldProblem) => void
@@ -162,17 +178,21 @@ type Report = (world: World, problem: FieldProblem) => void
 const worldOf = (
   source: ScenarioSource,
   root: Record<string, unknown>,
-  layers: ReadonlyArray<ReadonlyArray<Change>>,
+  run: WrittenRun | undefined,
+  settings: ReadonlyArray<Change>,
   report: Report
 ): World => {
-  const world: World = { source, root: structuredClone(root), changes: layers.flat() }
+  const layers = [run?.changes ?? [], settings]
+  const world: World = { source, root: structuredClone(root), changes: layers.flat(), run }
   for (const changes of layers) {
     leaveKinds(WorldOptions.ast, world.root, changes)
+    leaveTableLock(world.root, changes)
     for (const change of changes) {
       const message = applyChange(world.root, change)
       if (message !== undefined) report(world, { path: change.path, part: "key", message })
     }
   }
+  defaultTableLock(world.root)
   return world
 }
 
@@ -196,16 +216,13 @@ const checkWorld = (world: World, report: Report): ResolvedScenario | undefined 
   })
   const repaired = scenario ?? Result.getOrUndefined(decodeWorld(without(world.root, wrong)))
   if (repaired === undefined) return undefined
-  const isWrong = (path: string): boolean => wrong.some((field) => touches(field.join("."), path))
+  const isWrong = (path: string): boolean => wrong.some((field) => touches(field, path.split(".")))
   for (const conflict of conflictsIn(repaired)) {
     // What follows from a default that replaces a wrong value would only confuse.
     if (!conflict.involves.some(isWrong)) report(world, conflict)
   }
   return scenario
 }
-
-const touches = (one: string, other: string): boolean =>
-  one === other || one.startsWith(`${other}.`) || other.startsWith(`${one}.`)
 
 const without = (root: Record<string, unknown>, paths: ReadonlyArray<FieldPath>): Record<string, unknown> => {
   const copy = structuredClone(root)
@@ -215,17 +232,4 @@ const without = (root: Record<string, unknown>, paths: ReadonlyArray<FieldPath>)
     if (isSection(parent)) delete parent[path.at(-1)!]
   }
   return copy
-}
-
-/** Problems by line and column, those of the command line last. */
-const inOrder = (found: ReadonlyMap<string, Problem>): ReadonlyArray<Problem> => {
-  const place = ({ where }: Problem): readonly [number, number] => {
-    const match = /:(\d+):(\d+)$/u.exec(where)
-    return match === null ? [Infinity, 0] : [Number(match[1]), Number(match[2])]
-  }
-  return [...found.values()].toSorted((one, other) => {
-    const [oneLine, oneColumn] = place(one)
-    const [otherLine, otherColumn] = place(other)
-    return oneLine === otherLine ? oneColumn - otherColumn : oneLine - otherLine
-  })
 }

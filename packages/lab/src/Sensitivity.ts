@@ -1,13 +1,19 @@
 /**
  * How much each assumed constant of a profile matters: it is changed within its range, the hypercall is
- * fitted again, and what the strategies then deliver is put side by side.
+ * fitted again, and what the strategies then deliver is put side by side. The same for lines of the contention
+ * study, which take the hypercall that was fitted.
  */
 import type { ConstantName, Profile, ProfileValues } from "@vnic/sim"
 import * as Effect from "effect/Effect"
 import { fitHypercall } from "./Calibration.ts"
+import { runPoint } from "./contention/point.ts"
+import { settingsOf } from "./contention/settings.ts"
+import type { RunFailed } from "./Errors.ts"
 import { type RunError, runScenario } from "./Run.ts"
 import type { RunResult } from "./Result.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
+
+const PS_PER_SECOND = 1e12
 
 /** One constant at one value. */
 export interface Variant {
@@ -37,19 +43,18 @@ export interface SensitivityOptions {
   readonly startPs: number
 }
 
-/** What only allocators spend that the study does not use: it runs with the bitmap. */
-const OTHER_ALLOCATORS: ReadonlySet<ConstantName> = new Set<ConstantName>([
+/** What no run spends: other allocators than the bitmap do, and the threads of the contention study. */
+const NOT_SPENT: ReadonlySet<ConstantName> = new Set<ConstantName>([
   "treeSearch",
   "treeVisit",
   "magazineOperation",
-  "constantAllocation"
+  "constantAllocation",
+  "benchmarkLoop"
 ])
 
 /** Names of the assumed constants, those with tag E, that a run with the bitmap spends. */
 export const assumedConstants = ({ constants }: Profile): ReadonlyArray<ConstantName> =>
-  (Object.keys(constants) as Array<ConstantName>).filter(
-    (name) => constants[name].tag === "E" && !OTHER_ALLOCATORS.has(name)
-  )
+  (Object.keys(constants) as Array<ConstantName>).filter((name) => constants[name].tag === "E" && !NOT_SPENT.has(name))
 
 /**
  * Each assumed constant at half and at twice its value, or at the end of its range where that is nearer; a
@@ -96,3 +101,26 @@ export const outcomeOf = (
       pageChunk
     }
   })
+
+/** Lines and numbers of threads that are looked at. */
+export interface ContentionSample {
+  readonly lines: ReadonlyArray<string>
+  readonly threads: ReadonlyArray<number>
+  /** Pairs of each thread. */
+  readonly ops: number
+}
+
+/** What a pair takes each thread under these changes, in picoseconds: for each line, for each number of threads. */
+export const pairTimesOf = (
+  { lines, ops, threads }: ContentionSample,
+  profileChanges: Partial<ProfileValues>
+): Effect.Effect<ReadonlyArray<ReadonlyArray<number>>, RunFailed> => {
+  const settings = settingsOf({ line: lines.join(","), threads: threads.join(","), ops })
+  return Effect.forEach(lines, (name) =>
+    Effect.forEach(settings.threads, (count) => {
+      const line = settings.lines.find((one) => one.name === name)!
+      const outcome = runPoint({ line, threads: count, settings, mode: "sample", profileChanges })
+      return Effect.map(outcome, ({ found }) => (found.seconds / ops) * PS_PER_SECOND)
+    })
+  )
+}

@@ -50,6 +50,7 @@ export const dmaLayer = (scenario: Pick<ResolvedScenario, "dma">) =>
     Effect.map(Simulation, ({ core: { profile } }) =>
       Dma.layer({
         ...scenario.dma,
+        debugOptions: { cacheLineBytes: profile.cacheLineBytes },
         costs: {
           directMapPairPs: profile.directMapPair,
           bitmapSearchPs: profile.bitmapSearch,
@@ -60,6 +61,7 @@ export const dmaLayer = (scenario: Pick<ResolvedScenario, "dma">) =>
           constantPs: profile.constantAllocation,
           mapOtherPs: profile.mapOther,
           unmapOtherPs: profile.unmapOther,
+          flushQueuePs: profile.flushQueue,
           copyCallPs: profile.copyCall,
           copyKiBPs: profile.copyKiB
         }

@@ -117,6 +117,11 @@ describe("bad input", { timeout: TIMEOUT_MS }, () => {
       "cascardo: no such file, and no built-in scenario of that name; did you mean cascardo-2013?"
     ],
     [["run", "smoke", "--only", "page-chnk"], "--only page-chnk: smoke has no such run; did you mean page-chunk?"],
+    // What is wrong with runs that were not asked for does not hide it.
+    [
+      ["run", "smoke", "--only", "page-chnk", "--set", "dma.backend=window"],
+      "--only page-chnk: smoke has no such run; did you mean page-chunk?"
+    ],
     [
       ["run", "smoke", "--set", "nic.rx.descriptors=100"],
       "--set nic.rx.descriptors: 100 is not a multiple of 8; 96 or 104 would do"

@@ -19,11 +19,12 @@ const PAIR_PS = MAP_PS + UNMAP_PS
 /** Threads begin within 10 us of each other. */
 const SPREAD_PS = 10_000_000
 const ACCOUNT = ACCOUNTS.indexOf("dmaApi")
-const values = profileValues(findProfile("power7-pseries")!)
+/** Between two pairs nothing passes, so that there are closed forms; one test is about the loop. */
+const values = profileValues(findProfile("power7-pseries")!, { benchmarkLoop: 0 })
 
-const run = (threads: number, ops: number, pattern: string, delayPs = 0, failAfter = Infinity) => {
+const run = (threads: number, ops: number, pattern: string, delayPs = 0, failAfter = Infinity, loopPs = 0) => {
   const world = makeSimulation({
-    profile: values,
+    profile: { ...values, benchmarkLoop: loopPs },
     seed: 1,
     hostMemoryBytes: 2 ** 20,
     outsideBytes: 0,
@@ -61,7 +62,7 @@ const run = (threads: number, ops: number, pattern: string, delayPs = 0, failAft
     delayPs,
     buffers: Int32Array.from({ length: threads * slots.perThread }, (_, index) => index),
     sampler: undefined,
-    onRound: () => undefined
+    onRound: () => "sample"
   })
   while (!benchmark.isOver) {
     world.run.setEnd(world.timeline.nowPs + 1e9)
@@ -123,6 +124,16 @@ describe("threads", () => {
     // Each has a slice before any has its second one.
     expect(Math.min(...benchmark.endedPs)).toBeGreaterThan(values.timeSlice)
     expect(benchmark.cpus).toHaveLength(32)
+  })
+
+  it("spend a time of their own between pairs, different each time", () => {
+    const ops = 4000
+    const loopPs = 100_000
+    const { endPs, world } = run(1, ops, "once", 0, Infinity, loopPs)
+    expect(endPs / (ops * (PAIR_PS + loopPs))).toBeCloseTo(1, 1)
+    const mean = (endPs - ops * PAIR_PS) / ops
+    expect(Math.abs(mean / loopPs - 1)).toBeLessThan(0.1)
+    expect(world.cpus.bookedPs(0)).toBe(world.cpus.busyPs(0))
   })
 
   it("stop when a map fails", () => {

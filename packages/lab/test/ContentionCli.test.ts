@@ -62,9 +62,13 @@ describe("the command", { timeout: TIMEOUT_MS }, () => {
     const [one, other] = [await vnic(args), await vnic(args)]
     expect(one.stdout).toBe(other.stdout)
     const envelope = JSON.parse(one.stdout) as ContentionEnvelope
-    expect(envelope).toMatchObject({ schemaVersion: 1, kind: "contention", seed: 1, refused: [], unsettled: [] })
+    expect(envelope).toMatchObject({ schemaVersion: 1, kind: "contention", seed: 1, refused: [] })
     expect(envelope).not.toHaveProperty("wall")
-    expect(envelope.settings).toMatchObject({ lines: ["rbtree", "ring"], pattern: "random:8", ops: 1000 })
+    expect(envelope.settings).toMatchObject({
+      lines: [{ name: "rbtree" }, { name: "ring" }],
+      pattern: "random:8",
+      ops: 1000
+    })
     expect(envelope.points.map(({ line, pattern, profile, threads }) => [line, profile, pattern, threads])).toEqual([
       ["rbtree", "power7-pseries", "random:8", 1],
       ["rbtree", "power7-pseries", "random:8", 4],
@@ -94,6 +98,7 @@ describe("the command", { timeout: TIMEOUT_MS }, () => {
 describe("nothing is left behind", { timeout: TIMEOUT_MS }, () => {
   it.each([
     [["--json", "refused.json", "--line", "bitmp"], "--line: bitmp is unknown; did you mean bitmap?"],
+    [["--json", ""], "--json: needs a file"],
     [["--plot", "chart.pdf"], "--plot: chart.pdf is neither .svg nor .png"],
     [
       ["--json", "refused.json", "--plot", "none/chart.svg"],

@@ -73,6 +73,11 @@ describe("a pattern", () => {
     }
   )
 
+  it("has one name, however it is written", () => {
+    const names = ["once", "fifo:007", "two-rings", "random", "random:128"].map((text) => patternOf(text).name)
+    expect(names).toEqual(["once", "fifo:7", "two-rings:128", "random:128", "random:128"])
+  })
+
   it.each([
     "",
     "fifo",
@@ -84,6 +89,10 @@ describe("a pattern", () => {
     "two-rings:3",
     "random:x",
     "fifo:3:4",
+    "fifo:0x10",
+    "fifo:1e2",
+    "fifo: 3",
+    "random:",
     "lifo"
   ])("is not %j", (text) => expect(parsePattern(text)).toHaveProperty("problem"))
 })

@@ -47,6 +47,17 @@ describe("settings", () => {
     expect(settings.lines.map(({ flush }) => flush)).toEqual(["strict", "strict", "lazy-per-cpu"])
   })
 
+  it("take strict for TCE tables, which have nothing else", () => {
+    expect(settingsOf({ line: "bitmap", flush: "strict" }).lines.map(({ flush }) => flush)).toEqual(["strict"])
+  })
+
+  it("have no line twice under two names", () => {
+    const names = (written: Written) => settingsOf(written).lines.map(({ name }) => name)
+    expect(names({ line: "rbtree-x86,rbtree-x86-lazy", flush: "strict" })).toEqual(["rbtree-x86"])
+    expect(names({ line: "rbtree,rbtree-x86", profile: "x86-sandybridge" })).toEqual(["rbtree"])
+    expect(names({ line: "bitmap,bitmap-outside", profile: "x86-sandybridge" })).toHaveLength(2)
+  })
+
   it("know their platforms", () => {
     const known = profileSummaries.map(({ name }) => name)
     for (const { profile } of LINES) expect(known).toContain(profile)
@@ -72,7 +83,11 @@ describe("refused", () => {
     [{ delay: "11 ms" }, "--delay: 11 ms is not between 0 and 10 ms"],
     [{ delay: "-1 us" }, "--delay: -1 us is not between"],
     [{ flush: "lazy" }, "--flush: lazy is unknown; did you mean lazy-"],
-    [{ flush: "strict", line: "bitmap" }, "--flush: TCE tables need no flush"],
+    [{ line: "" }, "--line: needs a value"],
+    [{ threads: "" }, "--threads: needs a value"],
+    [{ pattern: "" }, "--pattern: needs one of once, fifo:N, two-rings:N or random:N"],
+    [{ delay: " " }, "--delay: needs a value"],
+    [{ flush: "lazy-global", line: "bitmap" }, "--flush: TCE tables need no flush"],
     [{ profile: "power7" }, "--profile: power7 is unknown; did you mean power7-pseries?"],
     [{ profile: "power7-pseries", line: "rbtree-x86" }, "--profile: rbtree-x86 is a line of x86-sandybridge"],
     [{ seed: -1 }, "--seed: -1 is not a whole number"]

@@ -18,9 +18,16 @@ interface Encoding {
 const STEPS = { nodes: 1, words: 0, cacheLines: 3, locks: 1 }
 const TIMES = { p50: 900, p99: 1200, p999: 5000 }
 
+const PARTS = {
+  profile: "power7-pseries",
+  allocator: "bitmap",
+  lockAcrossTableWrite: "both",
+  flush: "strict"
+} as const
+
 const pointOf = (line: string, threads: number, seconds: number): Point => ({
   line,
-  profile: "power7-pseries",
+  ...PARTS,
   pattern: "once",
   threads,
   seconds,
@@ -46,7 +53,7 @@ const envelopeOf = (lines: ReadonlyArray<string>, points: ReadonlyArray<Point>):
   version: "0.1.0",
   seed: 1,
   settings: {
-    lines,
+    lines: lines.map((name) => ({ name, ...PARTS })),
     threads: [1, 1024],
     ops: 1_000_000,
     pattern: "once",
@@ -58,7 +65,6 @@ const envelopeOf = (lines: ReadonlyArray<string>, points: ReadonlyArray<Point>):
     isExact: false
   },
   points,
-  unsettled: [],
   refused: []
 })
 
@@ -71,8 +77,14 @@ describe("the table", () => {
 
   it("marks what is a guess and what was refused", () => {
     const envelope = {
-      ...envelopeOf(["bitmap", "maple"], [pointOf("bitmap", 1, 1.72), pointOf("maple", 1, 1.78)]),
-      unsettled: [pointOf("bitmap", 1024, 6180)],
+      ...envelopeOf(
+        ["bitmap", "maple"],
+        [
+          pointOf("bitmap", 1, 1.72),
+          { ...pointOf("bitmap", 1024, 6180), isSettled: false },
+          { ...pointOf("maple", 1, 1.78), isSampled: false, secondsCi95: 0 }
+        ]
+      ),
       refused: [{ line: "maple", threads: 1024, seconds: 10_000 }]
     }
     expect(renderContention(envelope).split("\n")).toEqual([
@@ -80,10 +92,37 @@ describe("the table", () => {
       "seconds, threads    1 1024",
       "bitmap           1.72~6180",
       "maple            1.78  >9k",
-      "2 of 2 points sampled, 95 % interval within 0.50 %",
-      "~ 1 guess, of a sample that was uneven or did not settle (0.50 %)",
+      "1 of 3 points sampled, 95 % interval within 0.50 %",
+      "~ 1 guess, of a sample that does not stand for the whole run",
       "> 1 point would pass 9,007 simulated seconds and was refused"
     ])
+  })
+})
+
+describe("the table of one line", () => {
+  it("marks them too, and has no interval of nothing", () => {
+    const envelope = {
+      ...envelopeOf(
+        ["bitmap"],
+        [
+          { ...pointOf("bitmap", 1, 1.72), secondsCi95: 0 },
+          { ...pointOf("bitmap", 8, 15.7), isSettled: false }
+        ]
+      ),
+      refused: [{ line: "bitmap", threads: 1024, seconds: 10_000 }]
+    }
+    const rows = renderContention(envelope).split("\n")
+    expect(rows.map((row) => row.slice(0, 16).trim())).toEqual([
+      "bitmap  power7-p",
+      "threads  seconds",
+      "1     1.72",
+      "8    ~15.7",
+      "1024      >9k",
+      "1 of 2 points sa",
+      "~ 1 guess, of a",
+      "> 1 point would"
+    ])
+    expect(rows[5]).toBe("1 of 2 points sampled, 95 % interval within 0.01 %")
   })
 })
 

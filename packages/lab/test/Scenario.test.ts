@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { describe, expect, it } from "vitest"
 import { nearestName } from "../src/Names.ts"
-import { applySettings, parseScenario, resolveRuns, scenarioJsonSchema } from "../src/Scenario.ts"
+import { applySettings, parseScenario, resolveRuns, runNames, scenarioJsonSchema } from "../src/Scenario.ts"
 import type { Setting } from "../src/Overrides.ts"
 
 const builtin = (name: string): string => readFileSync(new URL(`../scenarios/${name}.yaml`, import.meta.url), "utf8")
@@ -126,6 +126,20 @@ describe("settings of the command line", () => {
     expect(back).toMatchObject({ kind: "closed-loop", streams: 16, placement: "random" })
   })
 
+  it("of another allocator or flush leave the bitmap's lock behind", () => {
+    const lockOf = (text: string, settings: ReadonlyArray<string> = []): string =>
+      parse(text, settings).runs.at(-1)!.scenario.dma.lockAcrossTableWrite
+    expect(lockOf("seed: 1")).toBe("both")
+    expect(lockOf("dma: { debug: false }")).toBe("both")
+    expect(lockOf("dma: { allocator: rbtree }")).toBe("none")
+    expect(lockOf(cascardo, ["dma.allocator=bitmap"])).toBe("both")
+    expect(lockOf(cascardo, ["dma.allocator=rbtree"])).toBe("none")
+    expect(parse(cascardo, ["dma.allocator=rbtree"]).base.dma.lockAcrossTableWrite).toBe("none")
+    expect(lockOf("dma: { lockAcrossTableWrite: unmap }\nruns: { a: { dma.allocator: ring } }")).toBe("none")
+    const vtd = ["profile=x86-sandybridge", "iommu.kind=vtd", "dma.flush=lazy-global"]
+    expect(lockOf("dma: { lockAcrossTableWrite: both }", vtd)).toBe("none")
+  })
+
   it("of another kind are checked all the same", () => {
     const typo = "traffic: { kind: closed-loop, stream: 2, streams: 2 }"
     expect(problems(typo, ["traffic.kind=open-loop"])).toEqual([
@@ -211,7 +225,7 @@ describe("bad input", () => {
     ["runs: { a: { nic.quues: 3 } }", "mine.yaml:1:14 nic.quues: quues is not a known key; did you mean queues?"],
     [
       "runs: { a: { seed.b: 3 } }",
-      "mine.yaml:1:1 seed: a section is not a count; write a whole number from 0 to 4294967295"
+      "mine.yaml:1:1 seed: a section is not a count; write a whole number from 0 to 4294967295 (run a)"
     ]
   ])("%j", (text, message) => expect(problems(text)).toEqual([message]))
 
@@ -221,100 +235,49 @@ describe("bad input", () => {
   })
 })
 
-describe("impossible combinations", () => {
-  it.each([
-    [
-      "dma: { backend: direct }",
-      "dma.backend: direct hands physical addresses to a device behind an IOMMU (iommu.kind is tce); " +
-        "set dma.backend: iommu, or iommu.kind: none"
-    ],
-    [
-      "iommu: { kind: none }",
-      "dma.backend: iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
-    ],
-    [
-      "dma: { backend: window }\niommu: { kind: none }",
-      "dma.backend: window needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
-    ],
-    [
-      "dma: { backend: window }\niommu: { window: 64 MiB }\nhost: { memory: 128 MiB }",
-      "iommu.window: 64 MiB does not hold all of memory; at least 128 MiB"
-    ],
-    [
-      "dma: { backend: bounce }\niommu: { kind: none }\nnic: { queues: 8 }\nhost: { memory: 64 MiB }",
-      "dma.backend: bounce has a buffer of 16 MiB (a quarter of host.memory, 64 MiB at most), which does not hold " +
-        "the buffers of nic.queues and nic.rx.descriptors, 34272 KiB with map-per-packet; more memory or shorter rings"
-    ],
-    [
-      "dma: { flush: lazy-per-cpu }",
-      "dma.flush: lazy-per-cpu waits with flushes, and a table of TCEs needs none: an entry that is cleared is gone; " +
-        "set dma.flush: strict, or a profile with iommu.kind: vtd"
-    ],
-    [
-      "driver: { strategy: direct }",
-      "driver.strategy: direct works without an IOMMU, and iommu.kind is tce; " +
-        "set iommu.kind: none and dma.backend: direct"
-    ],
-    ["iommu: { kind: vtd }", "iommu.kind: vtd is not what power7-pseries has; set iommu.kind: tce, or another profile"],
-    [
-      "profile: x86-sandybridge",
-      "iommu.kind: tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
-    ],
-    [
-      "profile: x86-sandybridge\niommu: { kind: none }",
-      "dma.backend: iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: vtd"
-    ],
-    ["nic: { queues: 9 }", "nic.queues: 9 queues need a CPU each, and host.cpus is 8; at most 8"],
-    ["host: { cpus: 64 }", "host.cpus: 64 is more than the 32 hardware threads of power7-pseries"],
-    [
-      "link: { mtu: 9000 B }",
-      "link.mtu: 9000 B makes jumbo frames, which the device is not set up for; at most 1500 B"
-    ],
-    [
-      "traffic: { kind: closed-loop, frame: 1600 B }",
-      "traffic.frame: 1600 B is more than 1518 B, the longest frame at link.mtu 1500 B"
-    ],
-    [
-      "traffic: { kind: closed-loop, frame: 64 B, timestamps: true }",
-      "traffic.frame: 64 B leaves no room for payload; at least 71 B"
-    ],
-    ["traffic: { kind: closed-loop, window: 1000 B }", "traffic.window: 1000 B is smaller than one segment of 1460 B"],
-    ["traffic: { kind: open-loop, rate: 20 Gb/s }", "traffic.rate: 20 Gb/s is more than the link's 10 Gb/s"],
-    [
-      "link: { mtu: 1000 B }\ntraffic: { kind: open-loop }",
-      "traffic.sizes: imix has frames of 1518 B, which is more than 1018 B, the longest frame at link.mtu 1000 B"
-    ]
-  ])("%j", (text, message) => {
-    const found = problems(text)
-    expect(found.map((line) => line.replace(/^\S+ /u, ""))).toEqual([message])
-  })
+describe("runs of a file", () => {
+  const direct =
+    "dma.backend: window needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
 
-  it("of a window with the buffers are computed for each strategy", () => {
-    const window = (strategy: string, size: string): ReadonlyArray<string> =>
-      problems(`iommu: { window: ${size} }\ndriver: { strategy: ${strategy} }`)
-    expect(window("map-per-packet", "64 MiB")[0]).toContain("at least 67008 KiB with map-per-packet")
-    expect(window("map-per-packet", "67008 KiB")).toEqual([])
-    expect(window("page-chunk", "13 MiB")[0]).toContain("at least 13824 KiB with page-chunk")
-    expect(window("page-chunk", "13824 KiB")).toEqual([])
-  })
+  const onlyProblems = (text: string, settings: ReadonlyArray<string>, only: ReadonlyArray<string>) =>
+    Effect.runSync(Effect.flip(parseScenario(text, "mine.yaml", settings, only))).message.split("\n")
 
-  it("of memory with buffers and table", () => {
-    expect(problems("host: { memory: 8 MiB }")[0]).toContain(
-      "8 MiB does not hold the buffers and rings of nic.queues, nic.rx.descriptors and nic.tx.descriptors " +
-        "and a translation table of 2 MiB; at least 15872 KiB"
-    )
-    expect(problems("host: { memory: 15872 KiB }")).toEqual([])
-  })
-
-  it("are found beside other mistakes, and not made up from them", () => {
-    expect(problems("sed: 1\ndma: { backend: direct }").length).toBe(2)
-    expect(problems("dma: { backend: direct }\niommu: { kind: non }")).toEqual([
-      "mine.yaml:2:16 iommu.kind: non is not tce, vtd or none; did you mean none?"
+  it("are named where a problem is of their own", () => {
+    expect(problems(cascardo, ["dma.backend=window"])).toEqual([`--set ${direct} (run direct)`])
+    const runs = "runs: { a: { iommu.kind: none }, b: { iommu.kind: none }, c: {} }"
+    expect(problems(runs, ["dma.backend=window"])).toEqual([`--set ${direct} (runs a, b)`])
+    expect(
+      problems("traffic: { kind: closed-loop }\nruns: { a: { traffic.kind: open-loop }, b: {} }", ["traffic.streams=3"])
+    ).toEqual([
+      "--set traffic.streams: streams is not a known key; " +
+        "use kind, rate, arrivals, sizes, flows or placement (run a)"
     ])
   })
 
-  it("are judged after a run's changes", () => {
-    expect(problems("dma: { backend: direct }\nruns: { a: { iommu.kind: none } }")).toEqual([])
+  it("are not named where all have it", () => {
+    const message = "--set nic.queues: 9 queues need a CPU each, and host.cpus is 8; at most 8"
+    expect(problems("runs: { a: {}, b: { driver.strategy: page-chunk } }", ["nic.queues=9"])).toEqual([message])
+    // What another run has without a change of its own is nothing of the first run's.
+    expect(problems("runs: { a: { host.cpus: 8 }, b: {} }", ["nic.queues=9"])).toEqual([message])
+  })
+
+  it("are neither checked nor resolved where others are asked for", () => {
+    const only = ["map-per-packet", "page-chunk"]
+    const scenario = Effect.runSync(parseScenario(cascardo, "mine.yaml", ["dma.backend=window"], only))
+    expect(scenario.runs.map(({ name }) => name)).toEqual(only)
+    expect(runNames(scenario)).toEqual(["direct", ...only])
+    expect(Effect.runSync(applySettings(scenario, ["seed=2"])).runs.map(({ name }) => name)).toEqual(only)
+    expect(onlyProblems(cascardo, ["dma.backend=window"], ["direct"])).toEqual([`--set ${direct} (run direct)`])
+    const text = "runs: { a: { nic.queues: 99 }, b: { nic.quues: 3 } }"
+    expect(onlyProblems(text, [], ["b"])).toEqual([
+      "mine.yaml:1:37 nic.quues: quues is not a known key; did you mean queues?"
+    ])
+  })
+
+  it("are one, named by its strategy, where none is written", () => {
+    const scenario = Effect.runSync(parseScenario("seed: 1", "mine.yaml", [], ["map-per-packet"]))
+    expect(runNames(scenario)).toEqual(["map-per-packet"])
+    expect(scenario.runs).toHaveLength(1)
   })
 })
 

@@ -8,7 +8,7 @@
 import { describe, expect, it } from "@effect/vitest"
 import { findProfile } from "@vnic/sim"
 import * as Effect from "effect/Effect"
-import { assumedConstants, outcomeOf, variantsOf } from "../src/Sensitivity.ts"
+import { assumedConstants, outcomeOf, pairTimesOf, variantsOf } from "../src/Sensitivity.ts"
 import { builtin } from "./support/scenarios.ts"
 
 const profile = findProfile("power7-pseries")!
@@ -34,6 +34,28 @@ describe("variants", () => {
       }
     }
   })
+})
+
+describe("times of pairs under contention", () => {
+  const sample = { lines: ["rbtree", "direct"], threads: [1, 4], ops: 500 }
+  const timesOf = (changes: object) => pairTimesOf(sample, changes)
+
+  it.effect("are of the lines and threads that are asked for, and move with what they spend", () =>
+    Effect.gen(function* () {
+      const [rbtree, direct] = yield* timesOf({})
+      expect([rbtree!.length, direct!.length]).toEqual([2, 2])
+      const { directMapPair, hypercall } = profile.constants
+      // Nothing is waited for without an IOMMU; a thread's pairs take what they cost.
+      const dearer = yield* timesOf({ directMapPair: directMapPair.value + 1000 })
+      expect(dearer[0]).toEqual(rbtree)
+      expect(dearer[1]![0]! - direct![0]!).toBeCloseTo(1000, 6)
+      expect(dearer[1]![1]! - direct![1]!).toBeGreaterThan(0)
+      // Two hypercalls a pair, outside of the tree's lock.
+      const slower = yield* timesOf({ hypercall: hypercall.value + 1000 })
+      expect(slower[0]![0]! - rbtree![0]!).toBeCloseTo(2000, -2)
+      expect(slower[1]).toEqual(direct)
+    })
+  )
 })
 
 describe("every assumed constant, halved and doubled within its range", () => {
@@ -65,6 +87,6 @@ describe("every assumed constant, halved and doubled within its range", () => {
           ["constant, change, value, Gb/s before the fit, hypercall, page-chunk, its CPU", ...lines].join("\n")
         )
       }),
-    120_000
+    300_000
   )
 })

@@ -107,6 +107,7 @@ describe.each(["map-per-packet", "page-chunk"])("other ways to bus addresses, %s
     const { complaints, result } = await auditOf(bounced, { seed: 1 })
     expect(complaints).toEqual([])
     expect(result.frames.delivered).toBeGreaterThan(100)
+    expect(result).toMatchObject({ allocator: "none", flush: "none" })
     const copyNs = (one: RunResult): number => one.cpu.nsPerFrame.copy as number
     expect(copyNs(result)).toBeGreaterThan(copyNs((await auditOf(direct, { seed: 1 })).result) + 100)
   })

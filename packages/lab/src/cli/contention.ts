@@ -88,12 +88,13 @@ export const contentionCommand = Effect.fnUntraced(function* (input: ContentionI
   const json = Option.getOrUndefined(input.json)
   const plot = Option.getOrUndefined(input.plot)
   const settings = yield* checkedSettings(input)
+  if (json === "") return yield* new FlagInvalid({ flag: "--json", reason: "needs a file, or - for the terminal" })
   yield* checkPlot(plot, json)
   const jsonFile = json === undefined || json === "-" ? undefined : yield* openOutput(json)
   const plotFile = plot === undefined ? undefined : yield* openOutput(plot)
 
   const startedMs = performance.now()
-  const { points, refused, unsettled } = yield* Effect.scoped(
+  const { points, refused } = yield* Effect.scoped(
     Effect.gen(function* () {
       const onProgress = yield* progressLine(["contention"], !input.quiet)
       return yield* runStudy(settings, {
@@ -109,7 +110,6 @@ export const contentionCommand = Effect.fnUntraced(function* (input: ContentionI
     seed: settings.seed,
     settings: settingsResult(settings),
     points,
-    unsettled,
     refused,
     ...(input.reproducible ? {} : { wall: { seconds: (performance.now() - startedMs) / 1000 } })
   }

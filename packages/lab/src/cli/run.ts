@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import { RunNotFound } from "../Errors.ts"
 import { readScenario } from "../node/builtin.ts"
 import type { Setting } from "../Overrides.ts"
-import { parseScenario, type ResolvedRun, resolveRuns, type Scenario } from "../Scenario.ts"
+import { parseScenario, resolveRuns, runNames, type Scenario } from "../Scenario.ts"
 import { execute } from "./execute.ts"
 
 /** Arguments and flags of `vnic run`. */
@@ -18,13 +18,10 @@ export interface RunInput {
   readonly quiet: boolean
 }
 
-const chosenRuns = Effect.fnUntraced(function* (scenario: Scenario, only: ReadonlyArray<string>) {
-  const runs = resolveRuns(scenario)
-  const known = runs.map(({ name }) => name)
-  for (const name of only) {
-    if (!known.includes(name)) return yield* new RunNotFound({ name, scenario: scenario.name, known })
-  }
-  return only.length === 0 ? runs : runs.filter(({ name }: ResolvedRun) => only.includes(name))
+const refuseUnknown = Effect.fnUntraced(function* (scenario: Scenario) {
+  const known = runNames(scenario)
+  const name = scenario.only.find((asked) => !known.includes(asked))
+  if (name !== undefined) return yield* new RunNotFound({ name, scenario: scenario.name, known })
 })
 
 /** Runs a scenario file or a built-in scenario. */
@@ -32,8 +29,14 @@ export const runCommand = Effect.fnUntraced(function* (input: RunInput) {
   const { fileName, text } = yield* readScenario(input.scenario)
   const settings: Array<Setting> = [...input.set]
   if (Option.isSome(input.seed)) settings.push({ flag: "--seed", text: `seed=${input.seed.value}` })
-  const scenario = yield* parseScenario(text, fileName, settings)
-  const runs = yield* chosenRuns(scenario, input.only)
+  const scenario = yield* parseScenario(text, fileName, settings, input.only)
+  yield* refuseUnknown(scenario)
   const { quiet, reproducible } = input
-  yield* execute({ scenario, runs, json: Option.getOrUndefined(input.json), reproducible, quiet })
+  yield* execute({
+    scenario,
+    runs: resolveRuns(scenario),
+    json: Option.getOrUndefined(input.json),
+    reproducible,
+    quiet
+  })
 })

@@ -2,8 +2,12 @@
  * The benchmark program: threads that map and unmap, on the CPUs of a simulated machine.
  *
  *     fill    what the threads' patterns keep mapped is mapped; then all begin together
- *     pairs   map · delay · unmap, until the thread has mapped as often as it was told to
+ *     pairs   map · delay · unmap · loop, until the thread has mapped as often as it was told to
  *     empty   it unmaps what is left
+ *
+ * The loop is the program's own time: what the kernel's map_benchmark spends on dirtying its buffer and on reading
+ * the clock. MODEL: it is uniform between 0 and twice its mean. Without it CPUs fall into step and pass a lock on
+ * in a cycle in which nobody ever meets anybody, or everybody always does.
  *
  * With more threads than CPUs the threads take turns: a CPU that has run one for a time slice puts it at the end
  * of the queue and takes the first of it. MODEL: a thread loses its CPU between two operations, never within one,
@@ -22,6 +26,7 @@ const NOT_MAPPED = -1
 /** CPUs begin within so long of each other. */
 const START_SPREAD_PS = 10_000_000
 const START_STREAM = 1
+const LOOP_STREAM = 3
 
 export type Histogram = ReturnType<SimulationCore["histogram"]>
 
@@ -36,10 +41,10 @@ export interface BenchmarkOptions {
   readonly delayPs: number
   /** The buffer of each slot of each thread. */
   readonly buffers: Int32Array
-  /** Ends the run when the sample is good or hopeless; absent, the run goes to its end. */
+  /** Watches the pairs; absent, the run goes to its end. */
   readonly sampler: Sampler | undefined
-  /** Called when a round of the sample begins. */
-  readonly onRound: () => void
+  /** Called when a round of the sample has ended; whether the sampling, or the whole run, goes on. */
+  readonly onRound: (verdict: Exclude<Verdict, "more">) => "sample" | "whole" | "stop"
 }
 
 /** Times of the two calls, picoseconds. */
@@ -85,6 +90,7 @@ export class Benchmark {
   private sleepers = 0
   private queueHead = 0
   private queueLength = 0
+  private sampler: Sampler | undefined
   declare private readonly options: BenchmarkOptions
   declare private readonly host: SimulationCore["cpus"]
   declare private readonly localPs: Float64Array
@@ -92,7 +98,12 @@ export class Benchmark {
   declare private readonly slotOf: Int32Array
   declare private readonly askedPs: Float64Array
   declare private readonly sliceEndPs: Float64Array
+  /** How long each CPU stands back before its next pair. */
+  declare private readonly pausePs: Float64Array
   declare private readonly prng: ReturnType<SimulationCore["prng"]>
+  declare private readonly loopPrng: ReturnType<SimulationCore["prng"]>
+  /** The loop takes less than this. */
+  declare private readonly loopBoundPs: number
   /** thread * slots + slot of what is filled, in order. */
   declare private readonly fillOrder: Int32Array
   /** Slots of a thread that have been looked at while it emptied them. */
@@ -110,6 +121,7 @@ export class Benchmark {
     const { ops, slots, threads, world } = options
     const { cpus: host, profile } = world
     this.options = options
+    this.sampler = options.sampler
     this.host = host
     this.localPs = host.localPs
     this.cpus = placement(profile.coreCount, profile.threadsPerCore).slice(0, threads)
@@ -118,6 +130,7 @@ export class Benchmark {
     this.threadOf = new Int32Array(host.count).fill(NO_THREAD)
     this.slotOf = new Int32Array(host.count)
     this.askedPs = new Float64Array(host.count)
+    this.pausePs = new Float64Array(host.count)
     this.sliceEndPs = new Float64Array(host.count)
     this.pairsOfThread = new Float64Array(threads)
     this.pairsOfCpu = new Float64Array(host.count)
@@ -135,6 +148,8 @@ export class Benchmark {
     this.unmapped = host.define("benchmark: unmapped", (cpu) => this.unmapDone(cpu))
     this.emptiedStep = host.define("benchmark: emptied", (cpu) => this.emptyDone(cpu))
     this.prng = world.prng(START_STREAM)
+    this.loopPrng = world.prng(LOOP_STREAM)
+    this.loopBoundPs = 2 * profile.benchmarkLoop + 1
     for (const cpu of this.cpus) host.wake(cpu, fill)
   }
 
@@ -158,9 +173,9 @@ export class Benchmark {
 
   /** All slots are filled: as many threads start as there are CPUs, the others queue. */
   private readonly open = (last: number): void => {
-    const { sampler, threads } = this.options
+    const { threads } = this.options
     for (let thread = this.cpus.length; thread < threads; thread++) this.enqueue(thread)
-    sampler?.begin(this.localPs[last]!)
+    this.sampler?.begin(this.localPs[last]!)
     for (const [index, cpu] of this.cpus.entries()) {
       this.threadOf[cpu] = index
       this.host.wake(cpu, this.turn)
@@ -183,6 +198,7 @@ export class Benchmark {
   /** Between two operations: the slice may be over, the thread may have done all its pairs. */
   private readonly takeTurn = (cpu: number): number => {
     if (this.isOver) return this.host.sleep(cpu)
+    if (this.pausePs[cpu]! > 0) return this.pause(cpu)
     if (this.localPs[cpu]! >= this.sliceEndPs[cpu]!) return this.endSlice(cpu)
     const thread = this.threadOf[cpu]!
     if (this.mapsLeft[thread] === 0) return this.emptyNext(cpu, thread)
@@ -256,19 +272,37 @@ export class Benchmark {
     this.roundTimes.unmap.record(tookPs)
     this.pairsOfThread[this.threadOf[cpu]!]! += 1
     this.pairsOfCpu[cpu]! += 1
-    const verdict = this.options.sampler?.pairEnded(localPs)
-    if (verdict !== undefined && verdict !== "more") this.roundEnded(verdict)
-    return this.host.isAhead(cpu) ? this.host.lookAgain(cpu, this.turn) : this.turn
+    const verdict = this.sampler === undefined ? "more" : this.sampler.pairEnded(localPs)
+    if (verdict !== "more") this.roundEnded(verdict)
+    this.host.spend(cpu, ACCOUNT, this.loopPrng.below(this.loopBoundPs))
+    return this.host.lookAgain(cpu, this.turn)
   }
 
-  private readonly roundEnded = (verdict: Verdict): void => {
-    if (verdict !== "round") {
-      this.isOver = true
-      return
-    }
+  private readonly roundEnded = (verdict: Exclude<Verdict, "more">): void => {
+    const next = this.options.onRound(verdict)
+    this.isOver = next === "stop"
+    if (next === "whole") this.sampler = undefined
+    if (next !== "sample") return
+    this.mix()
     this.roundTimes.map.reset()
     this.roundTimes.unmap.reset()
-    this.options.onRound()
+  }
+
+  /**
+   * CPUs that queue for a lock do so in the same order for ever, and what they do depends on it a little. Each
+   * stands back for a random part of a pair, so that the rounds of a sample have different orders.
+   */
+  private readonly mix = (): void => {
+    const { cpus } = this
+    const pairPs = this.sampler!.estimate!.pairPs * cpus.length
+    for (const cpu of cpus) this.pausePs[cpu] = this.prng.below(pairPs)
+  }
+
+  private readonly pause = (cpu: number): number => {
+    const { pausePs } = this
+    this.host.waitFor(cpu, ACCOUNT, pausePs[cpu]!)
+    pausePs[cpu] = 0
+    return this.host.lookAgain(cpu, this.turn)
   }
 
   private readonly emptyNext = (cpu: number, thread: number): number => {

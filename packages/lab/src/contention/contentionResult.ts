@@ -1,5 +1,24 @@
 /** Results of the study as data: what `--json` writes. Table and plot are views of it. */
+import type { Line } from "./lines.ts"
 import type { Settings } from "./settings.ts"
+
+/** What a line is made of; null where it has none. */
+export interface Parts {
+  readonly profile: string
+  readonly allocator: Line["allocator"] | null
+  /** Of the bitmap: how far its lock reaches. */
+  readonly lockAcrossTableWrite: Line["lockAcrossTableWrite"] | null
+  /** TCE tables, and the table alone, know no other than strict. */
+  readonly flush: Line["flush"] | null
+}
+
+/** What a line is made of. */
+export const partsOf = ({ allocator, flush, lockAcrossTableWrite, path, profile }: Line): Parts => ({
+  profile,
+  allocator: path === "dma" ? allocator : null,
+  lockAcrossTableWrite: path === "dma" && allocator === "bitmap" ? lockAcrossTableWrite : null,
+  flush: path === "direct" ? null : flush
+})
 
 /** Times of one kind of call, nanoseconds. */
 export interface CallTimes {
@@ -17,14 +36,13 @@ export interface Steps {
 }
 
 /** One point of a line. */
-export interface Point {
+export interface Point extends Parts {
   readonly line: string
-  readonly profile: string
   readonly pattern: string
   readonly threads: number
-  /** Until every thread has done its pairs. */
+  /** Until every thread has done its pairs; a guess when the point is not settled. */
   readonly seconds: number
-  /** Half-width of its 95 % confidence interval; 0 when all pairs were simulated. */
+  /** Half-width of its 95 % confidence interval; 0 when all pairs were simulated. Of a guess, it is one too. */
   readonly secondsCi95: number
   /** Pairs a second, of all threads together. */
   readonly opsPerSecond: number
@@ -32,7 +50,7 @@ export interface Point {
   /** Pairs from which the point was computed; all of them, or the sample. */
   readonly pairsSimulated: number
   readonly isSampled: boolean
-  /** False when the sample was given up, or its threads were so uneven that they end at different times. */
+  /** False when the sample does not stand for the whole run: `seconds` is a guess then. */
   readonly isSettled: boolean
   readonly mapNs: CallTimes
   readonly unmapNs: CallTimes
@@ -55,14 +73,14 @@ export interface Refusal {
 
 /** Settings of a study as they are written. */
 export interface SettingsResult extends Omit<Settings, "lines" | "pattern"> {
-  readonly lines: ReadonlyArray<string>
+  readonly lines: ReadonlyArray<{ readonly name: string } & Parts>
   readonly pattern: string
 }
 
 /** Settings as a result shows them. */
 export const settingsResult = (settings: Settings): SettingsResult => ({
   ...settings,
-  lines: settings.lines.map(({ name }) => name),
+  lines: settings.lines.map((line) => ({ name: line.name, ...partsOf(line) })),
   pattern: settings.pattern.name
 })
 
@@ -74,8 +92,6 @@ export interface ContentionEnvelope {
   readonly seed: number
   readonly settings: SettingsResult
   readonly points: ReadonlyArray<Point>
-  /** Points whose samples did not come to rest or were uneven: what they say is a guess. */
-  readonly unsettled: ReadonlyArray<Point>
   readonly refused: ReadonlyArray<Refusal>
   readonly wall?: { readonly seconds: number }
 }

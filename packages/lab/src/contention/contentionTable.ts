@@ -20,13 +20,13 @@ export const short = (value: number): string => {
 
 const number = (text: string): string => text.padStart(NUMBER_COLUMNS)
 
+const seconds = (point: Point): string => (point.isSettled ? "" : "~") + short(point.seconds)
+
 /** A row for each line, a column for each number of threads: seconds. */
-const matrix = ({ points, refused, settings, unsettled }: ContentionEnvelope): ReadonlyArray<string> => {
+const matrix = ({ points, refused, settings }: ContentionEnvelope): ReadonlyArray<string> => {
   const cell = (line: string, threads: number): string => {
     const point = points.find((one) => one.line === line && one.threads === threads)
-    if (point !== undefined) return short(point.seconds)
-    const guess = unsettled.find((one) => one.line === line && one.threads === threads)
-    if (guess !== undefined) return `~${short(guess.seconds)}`
+    if (point !== undefined) return seconds(point)
     return refused.some((one) => one.line === line && one.threads === threads) ? ">9k" : ""
   }
   const columnsMax = Math.floor((COLUMNS - NAME_COLUMNS) / NUMBER_COLUMNS)
@@ -34,7 +34,7 @@ const matrix = ({ points, refused, settings, unsettled }: ContentionEnvelope): R
   for (let from = 0; from < settings.threads.length; from += columnsMax) {
     const threads = settings.threads.slice(from, from + columnsMax)
     rows.push(["seconds, threads".padEnd(NAME_COLUMNS), ...threads.map((count) => number(String(count)))].join(""))
-    for (const name of settings.lines) {
+    for (const { name } of settings.lines) {
       rows.push([name.padEnd(NAME_COLUMNS), ...threads.map((count) => number(cell(name, count)))].join(""))
     }
   }
@@ -47,7 +47,7 @@ const detail = (point: Point): string => {
   const wait = point.lockWait.reduce((sum, { share }) => sum + share, 0)
   return [
     String(point.threads).padStart(7),
-    short(point.seconds).padStart(8),
+    seconds(point).padStart(8),
     short(point.opsPerSecond / 1000).padStart(9),
     `${us(point.mapNs.p50).padStart(6)} ${us(point.mapNs.p99).padStart(5)}`,
     `${us(point.unmapNs.p50).padStart(8)} ${us(point.unmapNs.p99).padStart(5)}`,
@@ -60,18 +60,34 @@ const detail = (point: Point): string => {
 const DETAIL_HEAD = "threads  seconds k pairs/s  map us   p99 unmap us   p99 waiting nodes/map hcalls"
 
 /** One line: a row for each point, with what is behind it. */
-const details = ({ points, unsettled }: ContentionEnvelope): ReadonlyArray<string> => [
-  DETAIL_HEAD,
-  ...[...points, ...unsettled].toSorted((left, right) => left.threads - right.threads).map(detail)
-]
+const details = ({ points, refused }: ContentionEnvelope): ReadonlyArray<string> => {
+  const rows = [
+    ...points.map((point) => ({ threads: point.threads, text: detail(point) })),
+    ...refused.map(({ threads }) => ({ threads, text: `${String(threads).padStart(7)} ${">9k".padStart(8)}` }))
+  ]
+  return [DETAIL_HEAD, ...rows.toSorted((left, right) => left.threads - right.threads).map(({ text }) => text)]
+}
 
-const unsettledInWords = (unsettled: ReadonlyArray<Point>): string => {
-  const widest = Math.max(...unsettled.map(({ seconds, secondsCi95 }) => secondsCi95 / seconds))
-  const samples =
-    unsettled.length === 1
-      ? "1 guess, of a sample that was uneven or did not settle"
-      : `${unsettled.length} guesses, of samples that were uneven or did not settle`
-  return `~ ${samples} (${(widest * 100).toPrecision(2)} %)`
+const LEAST_PERCENT = 0.01
+
+/** The widest interval of points, rounded up: none is nothing wide. */
+const widest = (points: ReadonlyArray<Point>): string => {
+  const share = Math.max(...points.map((point) => point.secondsCi95 / point.seconds))
+  const percent = Math.max(1, Math.ceil((share * 100) / LEAST_PERCENT)) * LEAST_PERCENT
+  return `${percent < 10 ? percent.toFixed(2) : Math.ceil(percent)} %`
+}
+
+const sampledInWords = (points: ReadonlyArray<Point>): string => {
+  const sampled = points.filter(({ isSampled, isSettled }) => isSampled && isSettled)
+  return (
+    `${sampled.length} of ${points.length} points sampled` +
+    (sampled.length === 0 ? "" : `, 95 % interval within ${widest(sampled)}`)
+  )
+}
+
+const guessesInWords = ({ length }: ReadonlyArray<Point>): string => {
+  const guesses = length === 1 ? "1 guess, of a sample that does" : `${length} guesses, of samples that do`
+  return `~ ${guesses} not stand for the whole run`
 }
 
 const refusedInWords = ({ length }: { readonly length: number }): string =>
@@ -80,16 +96,15 @@ const refusedInWords = ({ length }: { readonly length: number }): string =>
 
 /** Heading, the points, and how they were come by; no line is longer than 80 columns. */
 export const renderContention = (envelope: ContentionEnvelope): string => {
-  const { points, refused, settings, unsettled } = envelope
-  const profiles = [...new Set(points.map(({ profile }) => profile))]
-  const sampled = points.filter(({ isSampled }) => isSampled).length
-  const ci = Math.max(0, ...points.map(({ seconds, secondsCi95 }) => secondsCi95 / seconds))
-  const heading = settings.lines.length === 1 ? settings.lines[0]! : "contention"
+  const { points, refused, settings } = envelope
+  const guesses = points.filter(({ isSettled }) => !isSettled)
+  const profiles = [...new Set(settings.lines.map(({ profile }) => profile))]
+  const heading = settings.lines.length === 1 ? settings.lines[0]!.name : "contention"
   const lines = [
     `${heading}  ${profiles.join(", ")}  ${settings.pattern}, ${settings.ops.toLocaleString("en")} pairs a thread`,
     ...(settings.lines.length === 1 ? details(envelope) : matrix(envelope)),
-    `${sampled} of ${points.length} points sampled, 95 % interval within ${(ci * 100).toFixed(2)} %`,
-    ...(unsettled.length === 0 ? [] : [unsettledInWords(unsettled)]),
+    sampledInWords(points),
+    ...(guesses.length === 0 ? [] : [guessesInWords(guesses)]),
     ...(refused.length === 0 ? [] : [refusedInWords(refused)])
   ]
   return lines.map((line) => cut(line.trimEnd(), COLUMNS)).join("\n")

@@ -1,9 +1,9 @@
 /** What a point's machine has counted since a moment, and the point that comes of it. */
 import type { DmaShape } from "@vnic/dma-api"
 import type { IommuShape } from "@vnic/iommu"
-import type { SimulationCore } from "@vnic/sim"
+import type { ProfileValues, SimulationCore } from "@vnic/sim"
 import type { Benchmark, Histogram } from "./benchmark.ts"
-import type { CallTimes, Point, Refusal, Steps } from "./contentionResult.ts"
+import { type CallTimes, partsOf, type Point, type Refusal, type Steps } from "./contentionResult.ts"
 import type { Line } from "./lines.ts"
 import type { Estimate } from "./sampling.ts"
 import type { Settings } from "./settings.ts"
@@ -11,15 +11,19 @@ import type { Settings } from "./settings.ts"
 const PS_PER_SECOND = 1e12
 const PS_PER_NS = 1000
 /** Of a sample whose threads all get on alike: the slowest over the fastest. */
-const EVEN_SHARE = 0.97
+const EVEN_SHARE = 0.95
+/** Time slices of every thread, from which on it matters little which thread had one more. */
+const ROTATIONS_MIN = 20
 
 /** One point: a line at a number of threads. */
 export interface PointRequest {
   readonly line: Line
   readonly threads: number
   readonly settings: Settings
-  /** Whether a good sample ends the run. */
-  readonly isSampled: boolean
+  /** A good sample ends the run, or any sample does, or none. */
+  readonly mode: "sample" | "guess" | "exact"
+  /** Constants of the line's profile that are replaced, for studies of their influence. */
+  readonly profileChanges?: Partial<ProfileValues>
   /** Called now and then with the share of the pairs that have ended. */
   readonly onProgress?: (fraction: number) => void
 }
@@ -125,27 +129,50 @@ const speedsOf = (benchmark: Benchmark, counts: Counts, isWhole: boolean): Reado
   return isShared ? benchmark.cpus.map((cpu) => counts.pairsOfCpu[cpu]!) : [...counts.pairsOfThread]
 }
 
-/** The point that a run gives: of all its pairs, or of a sample of them. */
+/** Time until each of the threads has had a time slice; 0 when none has to wait for one. */
+export const rotationPs = ({ profile }: SimulationCore, threads: number): number => {
+  const cpus = profile.coreCount * profile.threadsPerCore
+  return threads > cpus ? (threads / cpus) * profile.timeSlice : 0
+}
+
+/** Whether a sample's rate holds until the last thread is done. */
+export const isEven = (
+  { settings, threads }: PointRequest,
+  world: SimulationCore,
+  benchmark: Benchmark,
+  meter: Meter,
+  { pairPs }: Estimate
+): boolean => {
+  const { cpus } = benchmark
+  // Who is alone on a core is done before the others, who are faster then.
+  if (threads <= cpus.length) {
+    return fairnessOf(speedsOf(benchmark, meter.since(benchmark, true), false)).minOverMax > EVEN_SHARE
+  }
+  // Some threads have a slice more than others, and of a few slices that is a large part.
+  return threads % cpus.length === 0 && threads * settings.ops * pairPs >= ROTATIONS_MIN * rotationPs(world, threads)
+}
+
+/** The point that a run gives: of all its pairs, or of a sample of them that is settled or a guess. */
 export const pointOf = (
   { line, settings, threads }: PointRequest,
   benchmark: Benchmark,
   meter: Meter,
-  estimate: Estimate | undefined
+  sample: { readonly estimate: Estimate; readonly isSettled: boolean } | undefined
 ): Point | Refusal => {
   const pairs = threads * settings.ops
+  const estimate = sample?.estimate
   const isSampled = estimate !== undefined
   const endPs = isSampled ? pairs * estimate.pairPs : Math.max(...benchmark.endedPs)
   const seconds = endPs / PS_PER_SECOND
-  if (seconds > SECONDS_MAX) return { line: line.name, threads, seconds }
+  const isSettled = sample?.isSettled ?? true
+  // A guess refuses nothing.
+  if (seconds > SECONDS_MAX && isSettled) return { line: line.name, threads, seconds }
   const counts = meter.since(benchmark, !isSampled)
-  const fairness = fairnessOf(speedsOf(benchmark, counts, !isSampled))
-  // Who is alone on a core is done before the others, who are faster then: that is not what was sampled.
-  const isEven = threads > benchmark.cpus.length || fairness.minOverMax > EVEN_SHARE
   const times = isSampled ? benchmark.roundTimes : benchmark.times
   const counted = isSampled ? estimate.pairs : pairs
   return {
     line: line.name,
-    profile: line.profile,
+    ...partsOf(line),
     pattern: settings.pattern.name,
     threads,
     seconds,
@@ -154,7 +181,7 @@ export const pointOf = (
     pairs,
     pairsSimulated: counted,
     isSampled,
-    isSettled: !isSampled || (estimate.isGood && isEven),
+    isSettled,
     mapNs: callTimes(times.map),
     unmapNs: callTimes(times.unmap),
     lockWait: meter.lockWait(counts),
@@ -162,6 +189,6 @@ export const pointOf = (
     perUnmap: stepsOf(counts.perUnmap, counted),
     hypercallsPerPair: counts.hypercalls / counted,
     hypercalls: isSampled ? Math.round((counts.hypercalls / counted) * pairs) : counts.hypercalls,
-    fairness
+    fairness: fairnessOf(speedsOf(benchmark, counts, !isSampled))
   }
 }

@@ -19,7 +19,7 @@ export interface Pattern {
 }
 
 /** What `--pattern` takes. */
-const PATTERN_FORMS = ["once", "fifo:N", "two-rings", "random"] as const
+const PATTERN_FORMS = ["once", "fifo:N", "two-rings:N", "random:N"] as const
 
 /** 1,024 threads of these fit into a window of 1 GiB. */
 const DEPTH_DEFAULT = 128
@@ -29,19 +29,23 @@ const RECEIVE_PER_ACK = 4
 /** Pairs of a cycle of two rings, the last of which is an acknowledgement: one for every other segment. */
 const CYCLE_PAIRS = 3
 
-/** The pattern that a text means, or what is wrong with it. */
+/** The pattern that a text means, under its full name, or what is wrong with it. */
 export const parsePattern = (text: string): Pattern | { readonly problem: string } => {
-  const [kind, written, ...rest] = text.split(":")
+  const [kind = "", written, ...rest] = text.split(":")
   const known = PATTERN_FORMS.map((form) => form.replace(":N", ""))
-  if (!known.includes(kind!)) return { problem: `${text} is no pattern; ${suggestion(kind!, known)}` }
+  if (kind === "") return { problem: `needs one of ${alternatives(PATTERN_FORMS)}` }
+  if (!known.includes(kind)) return { problem: `${text} is no pattern; ${suggestion(kind, known)}` }
   if (kind === "once" && written === undefined) return { name: text, kind: "fifo", depths: [1, 0] }
-  const depth = written === undefined && kind !== "fifo" ? DEPTH_DEFAULT : Number(written || Number.NaN)
+  const isDepth = written !== undefined && /^\d+$/u.test(written)
+  const isAbsent = written === undefined && kind !== "fifo"
+  const depth = isDepth ? Number(written) : isAbsent ? DEPTH_DEFAULT : Number.NaN
   const least = kind === "two-rings" ? RECEIVE_PER_ACK : 1
-  if (kind === "once" || rest.length > 0 || !(Number.isInteger(depth) && depth >= least && depth <= DEPTH_MAX)) {
+  if (kind === "once" || rest.length > 0 || !(depth >= least && depth <= DEPTH_MAX)) {
     return { problem: `${text}: use ${alternatives(PATTERN_FORMS)} with N from ${least} to ${DEPTH_MAX}` }
   }
-  if (kind === "two-rings") return { name: text, kind, depths: [depth, Math.floor(depth / RECEIVE_PER_ACK)] }
-  return { name: text, kind: kind === "fifo" ? "fifo" : "random", depths: [depth, 0] }
+  const name = `${kind}:${depth}`
+  if (kind === "two-rings") return { name, kind, depths: [depth, Math.floor(depth / RECEIVE_PER_ACK)] }
+  return { name, kind: kind === "fifo" ? "fifo" : "random", depths: [depth, 0] }
 }
 
 /** Mappings of one thread that live at once, at most. */

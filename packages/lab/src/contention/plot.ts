@@ -31,6 +31,9 @@ const MARKS = [
 ]
 const FONT = "DejaVu Sans, Liberation Sans, Arial, sans-serif"
 
+/** Guesses with an interval wider than this are drawn apart from their line. */
+const JOINED_SHARE = 0.1
+
 const GRID = { gridColor: "#e4e4e4" } as const
 
 /** Powers of ten from the one below to the one above. */
@@ -44,8 +47,8 @@ const names = LINES.map(({ name }) => name)
 
 /** The chart of these points. */
 export const plotSpec = (envelope: ContentionEnvelope): TopLevelSpec => {
-  const { seed, settings, unsettled, version } = envelope
-  const points = [...envelope.points, ...unsettled]
+  const { points, seed, settings, version } = envelope
+  const hasGuesses = points.some(({ isSettled }) => !isSettled)
   const shown = names.filter((name) => points.some(({ line }) => line === name))
   const style = <Style>(styles: ReadonlyArray<Style>): Array<Style> =>
     shown.map((name) => styles[names.indexOf(name) % styles.length]!)
@@ -59,7 +62,7 @@ export const plotSpec = (envelope: ContentionEnvelope): TopLevelSpec => {
       text: `Time for ${settings.ops.toLocaleString("en")} map and unmap pairs a thread, ${settings.pattern}`,
       subtitle: [
         `${profiles.join(", ")} · vnic ${version}, seed ${seed}`,
-        ...(unsettled.length === 0 ? [] : ["hollow: the sample did not settle, the whole run may well take longer"])
+        ...(hasGuesses ? ["hollow: a guess, whose sample does not stand for the whole run"] : [])
       ],
       anchor: "start"
     },
@@ -72,11 +75,12 @@ export const plotSpec = (envelope: ContentionEnvelope): TopLevelSpec => {
         line: point.line,
         seconds: point.seconds,
         threads: point.threads,
-        isGuess: !point.isSettled
+        isGuess: !point.isSettled,
+        isJoined: point.isSettled || point.secondsCi95 <= JOINED_SHARE * point.seconds
       }))
     },
     layer: [
-      { mark: { type: "line", strokeWidth: 1.6 } },
+      { transform: [{ filter: "datum.isJoined" }], mark: { type: "line", strokeWidth: 1.6 } },
       { mark: { type: "point", filled: true, size: 55, opacity: 1 } },
       {
         transform: [{ filter: "datum.isGuess" }],

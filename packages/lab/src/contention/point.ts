@@ -5,16 +5,17 @@ import { findProfile, profileValues, Simulation, type SimulationCore } from "@vn
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import { RunFailed } from "../Errors.ts"
 import { dmaPorts } from "../Ports.ts"
 import { dmaLayer } from "../World.ts"
 import { Benchmark } from "./benchmark.ts"
 import type { Point, Refusal } from "./contentionResult.ts"
 import { deviceMapper, type Mapper, tableMapper } from "./mapper.ts"
-import { Meter, pointOf, type PointRequest } from "./meter.ts"
+import { isEven, Meter, pointOf, type PointRequest, rotationPs, SECONDS_MAX } from "./meter.ts"
 import { slotsOf, Slots } from "./patterns.ts"
 import { hasOwnBuffers, TCE_WINDOW_BYTES } from "./room.ts"
-import { Sampler } from "./sampling.ts"
+import { Sampler, type Verdict } from "./sampling.ts"
 import { DIRECTIONS, inThreads, iommuKindOf } from "./settings.ts"
 
 const DEVICE_NAME = "benchmark"
@@ -24,11 +25,21 @@ const TABLES_BYTES = 2 ** 25
 /** Simulated time between two looks at Ctrl-C and progress. */
 const LOOK_PS = 5e9
 const LOTTERY_STREAM = 2
-/** Pairs of a batch: so many, and so many for each CPU. */
-const BATCH_PAIRS = 256
-const BATCH_PAIRS_PER_CPU = 32
-/** Pairs of a run that may as well be simulated whole. */
-const SHORT_PAIRS = 2 ** 18
+/** Pairs of a round: so many, so many for each CPU, and every live mapping so many times over. */
+const ROUND_PAIRS = 5120
+const ROUND_PAIRS_PER_CPU = 1000
+const ROUND_TURNOVERS = 4
+/** Pairs of all rounds of a sample. */
+const SAMPLE_PAIRS = 2e6
+/** Pairs of a run that is simulated whole rather than guessed. */
+const SHORT_PAIRS = 4e6
+const PS_PER_SECOND = 1e12
+
+/** What a point is, and what a pair of its last round took of wall time. */
+export interface Outcome {
+  readonly found: Point | Refusal
+  readonly pairWallMs: number
+}
 
 const bufferBytesOf = ({ line, settings, threads }: PointRequest): number =>
   threads * (hasOwnBuffers(line) ? slotsOf(settings.pattern) : 1) * settings.granulePages * PAGE_BYTES
@@ -36,7 +47,7 @@ const bufferBytesOf = ({ line, settings, threads }: PointRequest): number =>
 /** The machine of a point: all its CPUs, the IOMMU of its platform, the DMA API of its line. */
 const machineLayer = (request: PointRequest) => {
   const { line, settings } = request
-  const profile = profileValues(findProfile(line.profile)!)
+  const profile = profileValues(findProfile(line.profile)!, request.profileChanges)
   const kind = line.path === "direct" ? "none" : iommuKindOf(line.profile)
   const iommu = Schema.decodeSync(IommuOptions)({ kind, window: `${TCE_WINDOW_BYTES} B` })
   const dma = Schema.decodeSync(DmaOptions)({
@@ -104,15 +115,43 @@ const mapperOf = Effect.fnUntraced(function* ({ line, settings }: PointRequest) 
   return deviceMapper(device.core, sizeBytes, direction) satisfies Mapper
 })
 
-const measure = Effect.fnUntraced(function* (request: PointRequest) {
-  const { isSampled, line, settings, threads } = request
-  const simulation = yield* Simulation
-  const world = simulation.core
-  const lottery = world.prng(LOTTERY_STREAM)
+/**
+ * Whether the line may get slower after millions of pairs in which nothing showed it. Searched trees with several
+ * mappings alive do: their addresses lose their order, and no sample says when. (Behind magazines nothing is searched.)
+ */
+const maySlowDown = ({ line: { allocator, path }, settings }: PointRequest): boolean =>
+  path === "dma" && slotsOf(settings.pattern) > 1 && ["rbtree", "augmented-rbtree", "maple"].includes(allocator)
+
+const samplerOf = (request: PointRequest, world: SimulationCore): Sampler => {
+  const { line, settings, threads } = request
   const cpuCount = Math.min(threads, world.cpus.count)
+  const mappings = threads * slotsOf(settings.pattern)
+  return new Sampler({
+    roundPairs: Math.max(ROUND_PAIRS, ROUND_PAIRS_PER_CPU * cpuCount, ROUND_TURNOVERS * mappings),
+    // Where threads wait for their turns, so do their mappings; a round sees all of them.
+    roundPs: mappings > threads && line.path !== "direct" ? rotationPs(world, threads) : 0,
+    // A guess need not be a good one.
+    pairsMax: maySlowDown(request) ? 0 : SAMPLE_PAIRS
+  })
+}
+
+/** A benchmark on the machine, and what watches it. */
+const watched = Effect.fnUntraced(function* (request: PointRequest) {
+  const { mode, settings, threads } = request
+  const world = (yield* Simulation).core
+  const lottery = world.prng(LOTTERY_STREAM)
   const meter = new Meter(world, (yield* Dma).core, (yield* Iommu).core)
-  const batchPairs = Math.max(BATCH_PAIRS, BATCH_PAIRS_PER_CPU * cpuCount)
-  const sampler = isSampled ? new Sampler(batchPairs) : undefined
+  const sampler = mode === "exact" ? undefined : samplerOf(request, world)
+  const round = { beganMs: performance.now(), isSettled: false }
+  const onRound = (verdict: Exclude<Verdict, "more">): "sample" | "whole" | "stop" => {
+    const isGood = verdict === "good" && !maySlowDown(request)
+    round.isSettled = isGood && isEven(request, world, benchmark, meter, sampler!.estimate!)
+    if (round.isSettled) return "stop"
+    if (verdict !== "round") return mode === "sample" && threads * settings.ops <= SHORT_PAIRS ? "whole" : "stop"
+    meter.reset(benchmark)
+    round.beganMs = performance.now()
+    return "sample"
+  }
   const benchmark: Benchmark = new Benchmark({
     world,
     mapper: yield* mapperOf(request),
@@ -122,24 +161,45 @@ const measure = Effect.fnUntraced(function* (request: PointRequest) {
     delayPs: settings.delayPs,
     buffers: makeBuffers(world, request),
     sampler,
-    onRound: () => meter.reset(benchmark)
+    onRound
   })
+  return { benchmark, meter, round, sampler }
+})
+
+const measure = Effect.fnUntraced(function* (
+  request: PointRequest
+): Effect.fn.Return<Outcome, RunFailed, Simulation | Dma | Iommu | DmaTable | Scope.Scope> {
+  const { line, settings, threads } = request
+  const simulation = yield* Simulation
+  const { timeline } = simulation.core
+  const { benchmark, meter, round, sampler } = yield* watched(request)
   const pairs = threads * settings.ops
   while (!benchmark.isOver) {
-    yield* simulation.setEnd(world.timeline.nowPs + LOOK_PS)
+    const seconds = timeline.nowPs / PS_PER_SECOND
+    if (seconds > SECONDS_MAX) return { found: { line: line.name, threads, seconds }, pairWallMs: 0 }
+    yield* simulation.setEnd(timeline.nowPs + LOOK_PS)
     yield* simulation.runSlice
     request.onProgress?.(benchmark.pairsOfThread.reduce((sum, one) => sum + one, 0) / pairs)
     yield* Effect.yieldNow
   }
+  const where = `of ${line.name} with ${inThreads(threads)}`
   if (benchmark.failedWithLive !== undefined) {
     const reason = `a map failed with ${benchmark.failedWithLive} mappings alive`
-    return yield* new RunFailed({ run: `of ${line.name} with ${inThreads(threads)}`, reason })
+    return yield* new RunFailed({ run: where, reason })
   }
   const isWhole = benchmark.endedPs.every((endedPs) => endedPs > 0)
-  return pointOf(request, benchmark, meter, isWhole ? undefined : sampler?.estimate)
+  const estimate = isWhole ? undefined : sampler?.estimate
+  const found = pointOf(
+    request,
+    benchmark,
+    meter,
+    estimate === undefined ? undefined : { estimate, isSettled: round.isSettled }
+  )
+  return { found, pairWallMs: (performance.now() - round.beganMs) / (estimate?.pairs ?? pairs) }
 })
 
-const simulated = (request: PointRequest): Effect.Effect<Point | Refusal, RunFailed> =>
+/** Simulates a point: whole, or until its sample is good or given up; a short one rather whole than not settled. */
+export const runPoint = (request: PointRequest): Effect.Effect<Outcome, RunFailed> =>
   Effect.scoped(measure(request)).pipe(
     Effect.provide(machineLayer(request)),
     Effect.catchTags({
@@ -147,12 +207,3 @@ const simulated = (request: PointRequest): Effect.Effect<Point | Refusal, RunFai
       TableDoesNotFit: (error) => Effect.fail(new RunFailed({ run: `of ${request.line.name}`, reason: error.message }))
     })
   )
-
-/** Simulates a point: whole, or until its sample is good or given up; a short one rather whole than not settled. */
-export const runPoint = Effect.fnUntraced(function* (
-  request: PointRequest
-): Effect.fn.Return<Point | Refusal, RunFailed> {
-  const outcome = yield* simulated(request)
-  const isUnsettled = "pairs" in outcome && !outcome.isSettled
-  return isUnsettled && outcome.pairs <= SHORT_PAIRS ? yield* simulated({ ...request, isSampled: false }) : outcome
-})

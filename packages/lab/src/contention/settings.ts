@@ -61,19 +61,35 @@ const whole = (flag: string, value: number, low: number, high: number): number =
     ? value
     : invalid(flag, `${value} is not a whole number from ${low} to ${high}`)
 
+/** A flag's text, which may not be empty. */
+const given = (flag: string, written: string): string =>
+  written.trim() === "" ? invalid(flag, "needs a value, and has none") : written
+
 const word = <Word extends string>(flag: string, written: string, words: ReadonlyArray<Word>): Word =>
-  words.find((known) => known === written) ?? invalid(flag, `${written} is unknown; ${suggestion(written, words)}`)
+  words.find((known) => known === given(flag, written)) ??
+  invalid(flag, `${written} is unknown; ${suggestion(written, words)}`)
 
 const parts = (text: string): ReadonlyArray<string> => text.split(",").map((part) => part.trim())
 
 const threadCounts = (text: string | undefined): ReadonlyArray<number> => {
   if (text === undefined) return Array.from({ length: 11 }, (_, power) => 2 ** power)
-  const counts = parts(text).map((part) =>
+  const counts = parts(given("--threads", text)).map((part) =>
     /^\d+$/u.test(part)
       ? whole("--threads", Number(part), 1, THREADS_MAX)
       : invalid("--threads", `${part === "" ? "nothing" : part} is not a number of threads, as in 1,2,4`)
   )
   return [...new Set(counts)].toSorted((left, right) => left - right)
+}
+
+/** Of lines that another platform or flush makes the same, the first. */
+const distinct = (lines: ReadonlyArray<Line>): ReadonlyArray<Line> => {
+  const known = new Map<string, Line>()
+  for (const line of lines) {
+    const { allocator, flush, lockAcrossTableWrite, path, profile } = line
+    const key = [path, profile, allocator, flush, lockAcrossTableWrite].join()
+    if (!known.has(key)) known.set(key, line)
+  }
+  return [...known.values()]
 }
 
 const chosenLines = (text: string): ReadonlyArray<Line> => {
@@ -104,6 +120,7 @@ export const iommuKindOf = (profile: string): "tce" | "vtd" =>
 const flushed = (lines: ReadonlyArray<Line>, written: string): ReadonlyArray<Line> => {
   const flush = word("--flush", written, Object.keys(flushDescriptions) as ReadonlyArray<DmaOptions["flush"]>)
   const has = (line: Line): boolean => line.path === "dma" && iommuKindOf(line.profile) === "vtd"
+  if (flush === "strict" && !lines.some(has)) return lines
   if (!lines.some(has)) invalid("--flush", "TCE tables need no flush; use it with lines on x86-sandybridge")
   return lines.map((line) => (has(line) ? { ...line, flush } : line))
 }
@@ -114,6 +131,7 @@ const patternOf = (text: string): Pattern => {
 }
 
 const delayOf = (text: string): number => {
+  given("--delay", text)
   const parsed = parseQuantity(timeQuantity, text)
   if ("problem" in parsed) return invalid("--delay", parsed.problem)
   if (!(parsed.value >= 0 && parsed.value <= DELAY_PS_MAX)) invalid("--delay", `${text} is not between 0 and 10 ms`)
@@ -130,7 +148,7 @@ export const settingsOf = (written: Written): Settings => {
   if (written.profile !== undefined) lines = onProfile(lines, written.profile, asked === ALL)
   if (written.flush !== undefined) lines = flushed(lines, written.flush)
   return {
-    lines,
+    lines: distinct(lines),
     threads: threadCounts(written.threads),
     ops: whole("--ops", written.ops ?? OPS_DEFAULT, 1, OPS_MAX),
     pattern: patternOf(written.pattern ?? "once"),

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import { RunFailed } from "../Errors.ts"
 import type { Point, Refusal } from "./contentionResult.ts"
 import { type PointRequest, SECONDS_MAX } from "./meter.ts"
-import { runPoint } from "./point.ts"
+import { type Outcome, runPoint } from "./point.ts"
 import { inThreads, type Settings } from "./settings.ts"
 
 /** What a study tells while it runs. */
@@ -24,8 +24,6 @@ export interface Forecast {
 /** What a study found. */
 export interface StudyResult {
   readonly points: ReadonlyArray<Point>
-  /** Points whose samples were given up. */
-  readonly unsettled: ReadonlyArray<Point>
   readonly refused: ReadonlyArray<Refusal>
 }
 
@@ -37,49 +35,56 @@ const tooLong = ({ line, seconds, threads }: Refusal): RunFailed =>
     reason: `it would take ${Math.round(seconds)} simulated seconds, and time ends at ${SECONDS_MAX}; use fewer --ops`
   })
 
-const requestsOf = (settings: Settings): ReadonlyArray<Omit<PointRequest, "isSampled">> =>
+type Request = Omit<PointRequest, "mode">
+
+const requestsOf = (settings: Settings): ReadonlyArray<Request> =>
   settings.lines.flatMap((line) => settings.threads.map((threads) => ({ line, threads, settings })))
 
-const runAll = Effect.fnUntraced(function* (settings: Settings, isSampled: boolean, hooks: StudyHooks) {
-  const requests = requestsOf(settings)
-  const points: Array<Point> = []
-  const refused: Array<Refusal> = []
-  const walls: Array<number> = []
+const runAll = Effect.fnUntraced(function* (
+  requests: ReadonlyArray<Request>,
+  mode: PointRequest["mode"],
+  hooks: StudyHooks
+) {
+  const outcomes: Array<Outcome> = []
   for (const [index, request] of requests.entries()) {
-    const startedMs = performance.now()
     const onProgress = (fraction: number): void => hooks.onProgress?.((index + fraction) / requests.length)
-    const outcome = yield* runPoint({ ...request, isSampled, onProgress })
-    walls.push((performance.now() - startedMs) / 1000)
-    if (isRefusal(outcome)) refused.push(outcome)
-    else points.push(outcome)
+    outcomes.push(yield* runPoint({ ...request, mode, onProgress }))
     hooks.onProgress?.((index + 1) / requests.length)
   }
-  return { points, refused, walls }
+  return outcomes
 })
 
-/** Samples every point, to know what simulating them whole would take. */
-const forecast = Effect.fnUntraced(function* (settings: Settings, hooks: StudyHooks) {
-  const { points, refused, walls } = yield* runAll(settings, true, {})
-  const [first] = refused
-  if (first !== undefined) return yield* tooLong(first)
-  hooks.onForecast?.({
-    points: points.length,
-    pairs: points.reduce((sum, point) => sum + point.pairs, 0),
-    // A sample takes about as many pairs again to warm up.
-    wallSeconds: points.reduce((sum, { pairs, pairsSimulated }, index) => {
-      const share = Math.max(1, pairs / (2 * pairsSimulated))
-      return sum + walls[index]! * share
-    }, 0)
-  })
+/** Watches every point for a while, to know which can be simulated whole and what that would take. */
+const forecast = Effect.fnUntraced(function* (requests: ReadonlyArray<Request>, hooks: StudyHooks) {
+  const outcomes = yield* runAll(requests, "guess", {})
+  const refused = outcomes.map(({ found }) => found).filter(isRefusal)
+  const possible = requests.filter((_, index) => !isRefusal(outcomes[index]!.found))
+  const pairsOf = ({ settings, threads }: Request): number => threads * settings.ops
+  if (possible.length > 0) {
+    hooks.onForecast?.({
+      points: possible.length,
+      pairs: possible.reduce((sum, request) => sum + pairsOf(request), 0),
+      wallSeconds: requests.reduce((sum, request, index) => {
+        const { found, pairWallMs } = outcomes[index]!
+        return isRefusal(found) ? sum : sum + (pairsOf(request) * pairWallMs) / 1000
+      }, 0)
+    })
+  }
+  return { refused, possible }
 })
 
 /** Runs all points. Those that would take too long are refused; a study of which nothing is left fails. */
 export const runStudy = Effect.fnUntraced(function* (settings: Settings, hooks: StudyHooks) {
-  if (settings.isExact) yield* forecast(settings, hooks)
-  const { points: all, refused } = yield* runAll(settings, !settings.isExact, hooks)
-  const [first] = refused
-  if (all.length === 0 && first !== undefined) return yield* tooLong(first)
-  const points = all.filter(({ isSettled }) => isSettled)
-  const result: StudyResult = { points, unsettled: all.filter(({ isSettled }) => !isSettled), refused }
+  const requests = requestsOf(settings)
+  const { possible, refused } = settings.isExact
+    ? yield* forecast(requests, hooks)
+    : { possible: requests, refused: [] }
+  const found = (yield* runAll(possible, settings.isExact ? "exact" : "sample", hooks)).map((outcome) => outcome.found)
+  const result: StudyResult = {
+    points: found.filter((one) => !isRefusal(one)),
+    refused: [...refused, ...found.filter(isRefusal)]
+  }
+  const [first] = result.refused
+  if (result.points.length === 0 && first !== undefined) return yield* tooLong(first)
   return result
 })

@@ -1,0 +1,69 @@
+/** What is wrong with a scenario: each thing once, however many runs have it, where it is written. */
+import type { Conflict } from "./Combinations.ts"
+import type { Problem } from "./Errors.ts"
+import { changeOf, locateIn, touches, type World } from "./Overrides.ts"
+import { abridged, type FieldProblem } from "./Problems.ts"
+
+/** A problem, and the runs that have it from settings of their own; none where it does not come from them alone. */
+interface Finding {
+  readonly problem: Problem
+  readonly runs: Array<string>
+  isShared: boolean
+}
+
+/** Whether a problem of a run's world comes from what the run changes, and does not say so by its place. */
+const isOwn = (world: World, problem: FieldProblem | Conflict): boolean => {
+  const { run } = world
+  if (run === undefined) return false
+  if ("involves" in problem) {
+    const involved = problem.involves.map((path) => path.split("."))
+    return run.changes.some(({ path }) => involved.some((other) => touches(path, other)))
+  }
+  // A field that is wrong without the run as well has been found before, in the world of the file.
+  const change = changeOf(world, problem.path)
+  return change === undefined || !run.changes.includes(change)
+}
+
+const named = ({ isShared, problem, runs }: Finding): Problem => {
+  if (isShared || runs.length === 0) return problem
+  const names = runs.map(abridged).join(", ")
+  return { ...problem, message: `${problem.message} (run${runs.length === 1 ? "" : "s"} ${names})` }
+}
+
+/** Line and column; those of the command line are last. */
+const placeOf = ({ where }: Problem): readonly [number, number] => {
+  const match = /:(\d+):(\d+)$/u.exec(where)
+  return match === null ? [Infinity, 0] : [Number(match[1]), Number(match[2])]
+}
+
+/** Problems as they are found. */
+export class Findings {
+  private readonly found = new Map<string, Finding>()
+
+  /** A problem that belongs to no world. */
+  add(problem: Problem): void {
+    this.found.set(`${problem.where} ${problem.path}`, { problem, runs: [], isShared: true })
+  }
+
+  /** A problem of a world. */
+  report(world: World, fieldProblem: FieldProblem | Conflict): void {
+    const { message, part, path } = fieldProblem
+    const problem = { where: locateIn(world, path, part), path: path.map(abridged).join("."), message }
+    // The same words are wrong in every run, but a combination may be impossible in each for a reason of its own.
+    const key = `${problem.where} ${problem.path} ${"involves" in fieldProblem ? message : ""}`
+    const finding = this.found.get(key) ?? { problem, runs: [], isShared: false }
+    this.found.set(key, finding)
+    const name = world.run?.name
+    if (name === undefined || !isOwn(world, fieldProblem)) finding.isShared = true
+    else if (!finding.runs.includes(name)) finding.runs.push(name)
+  }
+
+  /** By line and column. */
+  inOrder(): ReadonlyArray<Problem> {
+    return [...this.found.values()].map(named).toSorted((one, other) => {
+      const [oneLine, oneColumn] = placeOf(one)
+      const [otherLine, otherColumn] = placeOf(other)
+      return oneLine === otherLine ? oneColumn - otherColumn : oneLine - otherLine
+    })
+  }
+}
