@@ -11,6 +11,7 @@
  */
 import { spawnSync } from "node:child_process"
 import { writeFileSync, renameSync } from "node:fs"
+import { enableCompileCache, getCompileCacheDir } from "node:module"
 import { fileURLToPath } from "node:url"
 import { configurations, type Sample } from "./configurations.ts"
 
@@ -43,10 +44,15 @@ function readArguments(words: ReadonlyArray<string>): Arguments {
 const scenarioWorker = fileURLToPath(new URL("one.ts", import.meta.url))
 const allocatorWorker = fileURLToPath(new URL("../../dma-api/bench/one.ts", import.meta.url))
 
+// Stripped sources come from the compile cache, as they do for the workers of a run (bin/worker.js).
+enableCompileCache()
+const environment = { ...process.env, NODE_COMPILE_CACHE: getCompileCacheDir() }
+
 /** What a process of its own prints. */
 function runWorker(worker: string, words: ReadonlyArray<string>): unknown {
   const run = spawnSync(process.execPath, [worker, ...words], {
     encoding: "utf8",
+    env: environment,
     stdio: ["ignore", "pipe", "inherit"]
   })
   if (run.status !== 0) throw new Error(`the benchmark of ${words[0] ?? worker} failed`)
@@ -62,6 +68,8 @@ const { isTiny, json, only, repeats } = readArguments(process.argv.slice(2))
 /** Measures what is chosen of the rows of a worker, in rounds. */
 function measureAll<A>(worker: string, names: ReadonlyArray<string>): ReadonlyMap<string, ReadonlyArray<A>> {
   const samples = new Map<string, Array<A>>(names.filter((name) => name.includes(only)).map((name) => [name, []]))
+  // The first process fills the cache.
+  for (const name of [...samples.keys()].slice(0, 1)) runWorker(worker, [name, "tiny"])
   for (let repeat = 0; repeat < repeats; repeat++) {
     for (const [name, own] of samples) own.push(runWorker(worker, [name, isTiny ? "tiny" : "full"]) as A)
   }

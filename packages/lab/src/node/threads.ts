@@ -5,8 +5,8 @@
 import { availableParallelism } from "node:os"
 import { Worker as Thread } from "node:worker_threads"
 
-/** Sources run as TypeScript and the published package as JavaScript: the worker is what this file is. */
-const WORKER_FILE = new URL(`./worker${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url)
+/** Sources run as TypeScript, which needs an entry of its own (bin/worker.js); the published package as JavaScript. */
+const WORKER_FILE = new URL(import.meta.url.endsWith(".ts") ? "../../bin/worker.js" : "./worker.js", import.meta.url)
 
 const waiting: Array<Thread> = []
 
