@@ -1,13 +1,12 @@
 import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
-import { makePrng, makeTimeline, NEVER_PS, type Timeline } from "@vnic/sim/core"
+import { ARGUMENT_LIMIT, makePrng, makeTimeline, NEVER_PS, type Timeline } from "@vnic/sim/core"
 import { NaiveTimeline, type Ran } from "./support/naiveTimeline.ts"
 
 const CAPACITY = 8
 
 type Command =
   | { readonly kind: "push"; readonly source: number; readonly delayPs: number; readonly argument: number }
-  | { readonly kind: "cancel"; readonly which: number }
   | { readonly kind: "set"; readonly source: number; readonly delayPs: number }
   | { readonly kind: "clear"; readonly source: number }
   | { readonly kind: "run"; readonly delayPs: number; readonly eventsMax: number }
@@ -21,7 +20,6 @@ const commands = fc.array(
       weight: 8,
       arbitrary: fc.record({ kind: fc.constant("push" as const), source: index, delayPs, argument: index })
     },
-    { weight: 3, arbitrary: fc.record({ kind: fc.constant("cancel" as const), which: index }) },
     { weight: 4, arbitrary: fc.record({ kind: fc.constant("set" as const), source: index, delayPs }) },
     { weight: 1, arbitrary: fc.record({ kind: fc.constant("clear" as const), source: index }) },
     {
@@ -40,7 +38,6 @@ class Pair {
   readonly ran: Array<Ran> = []
   private readonly lanes: Array<number> = []
   private readonly timers: Array<number> = []
-  private readonly serials: Array<{ readonly lane: number; readonly real: number; readonly naive: number }> = []
 
   constructor() {
     this.add("addTimer")
@@ -62,13 +59,8 @@ class Pair {
         const lane = pick(this.lanes, command.source)
         if (naive.pending(lane) === CAPACITY) return
         const timePs = naive.nowPs + command.delayPs
-        const { argument } = command
-        this.serials.push({ lane, real: real.push(lane, timePs, argument), naive: naive.push(lane, timePs, argument) })
-        return
-      }
-      case "cancel": {
-        const event = this.serials[command.which % (this.serials.length + 1)]
-        if (event !== undefined) expect(real.cancel(event.lane, event.real)).toBe(naive.cancel(event.naive))
+        real.push(lane, timePs, command.argument)
+        naive.push(lane, timePs, command.argument)
         return
       }
       case "set": {
@@ -110,7 +102,6 @@ function begetting(seed: number): { readonly timeline: Timeline; readonly log: A
   const log: Array<Ran> = []
   const random = makePrng(seed)
   const lanes: Array<number> = []
-  const serials: Array<number> = []
   for (let lane = 0; lane < 3; lane++) {
     const source = timeline.addLane(
       `lane ${lane}`,
@@ -119,9 +110,9 @@ function begetting(seed: number): { readonly timeline: Timeline; readonly log: A
         const next = random.below(3)
         timeline.setTimer(timer, timeline.nowPs + random.below(20))
         if (timeline.pending(lanes[next]!) < 16) {
-          serials.push(timeline.push(lanes[next]!, timeline.nowPs + random.below(6), argument + 1))
+          timeline.push(lanes[next]!, timeline.nowPs + random.below(6), argument + 1)
         }
-        if (random.below(4) === 0) timeline.cancel(lanes[next]!, serials[random.below(serials.length)]!)
+        if (random.below(4) === 0) timeline.clearTimer(timer)
       },
       16
     )
@@ -186,7 +177,7 @@ describe("timeline", () => {
     expect(order).toEqual(["0.0", "0.1", "1.0", "1.1", "2.0", "2.1", "3.0", "3.1"])
   })
 
-  it("refuses a full lane, the past, and times that are no numbers", () => {
+  it("refuses a full lane, the past, times that are no numbers, and arguments that are too large", () => {
     const timeline = makeTimeline()
     const lane = timeline.addLane("lane", () => {}, 2)
     const timer = timeline.addTimer("timer", () => {})
@@ -197,6 +188,8 @@ describe("timeline", () => {
     expect(() => timeline.push(lane, 19, 0)).toThrow("into the past")
     expect(() => timeline.setTimer(timer, 19)).toThrow("into the past")
     expect(() => timeline.push(lane, NaN, 0)).toThrow()
+    expect(() => timeline.push(lane, 20, -1)).toThrow("out of range")
+    expect(() => timeline.push(lane, 20, ARGUMENT_LIMIT)).toThrow("out of range")
     expect(() => timeline.setTimer(timer, NaN)).toThrow()
     expect(() => timeline.runUntil(19, 100)).toThrow()
     expect(timeline.nowPs).toBe(20)

@@ -4,8 +4,8 @@
  * Time is an integer number of picoseconds in a `number` (exact for 9,007 s). Every kind of event is a
  * *source*: a timer (one pending time) or a lane (any number up to its capacity). All pending events of the
  * world stand in one ring, sorted, and a new one enters it from the end that is nearer to its time, so that
- * it passes a few others; the next event of the world is simply the first. Events order by (time, source,
- * serial): at one instant the source registered first goes first, inside a source first in is first out.
+ * it passes a few others; the next event of the world is simply the first. Events order by time, then
+ * source: at one instant the source registered first goes first, inside a source first in is first out.
  *
  * Nothing is allocated per event. Handlers get one int32 argument and read the time from `clock`.
  */
@@ -22,11 +22,15 @@ export const NEVER_PS = Infinity
 
 /** Most sources a timeline can have: 1,024 CPUs, their locks, and the lanes of a few devices. */
 export const SOURCES_MAX = 4096
+/** An event's argument is at least 0 and below this: with its source it fills 32 bits. */
+export const ARGUMENT_LIMIT = 1 << 20
 
+const ARGUMENT_BITS = 20
+const ARGUMENT_MASK = (1 << ARGUMENT_BITS) - 1
 /** Largest lane. */
 const LANE_CAPACITY_MAX = 1 << 24
 /** With so few events the back is never far. */
-const NEAR_COUNT_MIN = 16
+const NEAR_COUNT_MIN = 4
 /** Slots of the ring to begin with; it grows when events stand everywhere. */
 const SLOTS_FIRST = 64
 
@@ -41,15 +45,12 @@ export class Timeline {
   private readonly capacities = new Int32Array(SOURCES_MAX)
   private readonly counts = new Int32Array(SOURCES_MAX)
   private readonly timerArguments = new Int32Array(SOURCES_MAX)
-  /** The ring of pending events, earliest first from slot `head` on. */
+  /** The ring of pending events, earliest first from slot `head` on: when, and source and argument in one. */
   private times = new Float64Array(SLOTS_FIRST)
-  private sources = new Int32Array(SLOTS_FIRST)
-  private eventArguments = new Int32Array(SLOTS_FIRST)
-  private serials = new Int32Array(SLOTS_FIRST)
+  private events = new Int32Array(SLOTS_FIRST)
   private mask = SLOTS_FIRST - 1
   private head = 0
   private count = 0
-  private nextSerial = 1
 
   /** Now, in picoseconds. */
   get nowPs(): number {
@@ -80,7 +81,6 @@ export class Timeline {
 
   /** Sets a timer's one pending time, replacing the one that it had. */
   readonly setTimer = (timer: Source, timePs: number): void => {
-    if (!(timePs >= this.clock[0]!)) fail("a timer was set into the past")
     if (this.counts[timer] !== 0) this.removeAt(this.indexOf(timer))
     this.insert(timer, timePs, this.timerArguments[timer]!)
   }
@@ -100,79 +100,66 @@ export class Timeline {
     return this.count === 0 ? NEVER_PS : this.times[this.head]!
   }
 
-  /** Schedules `argument` on a lane at `timePs`. Returns a serial by which it can be cancelled. */
-  readonly push = (source: Source, timePs: number, argument: number): number => {
-    if (!(timePs >= this.clock[0]!)) fail("an event was scheduled into the past")
+  /** Schedules `argument` on a lane at `timePs`. */
+  readonly push = (source: Source, timePs: number, argument: number): void => {
     if (this.counts[source]! >= this.capacities[source]!) fail("a lane is full")
-    return this.insert(source, timePs, argument)
+    this.insert(source, timePs, argument)
   }
 
   /** Puts an event where it belongs: behind those of its own time and an earlier source, or its own. */
-  private readonly insert = (source: Source, timePs: number, argument: number): number => {
+  private readonly insert = (source: Source, timePs: number, argument: number): void => {
+    if (!(timePs >= this.clock[0]!)) fail("an event was scheduled into the past")
+    if (argument >>> ARGUMENT_BITS !== 0) fail("an event's argument is out of range")
     if (this.count > this.mask) this.grow()
-    const { count, head, mask, times } = this
-    // From the end that is nearer: CPUs schedule far ahead, the wire and the bus close by.
-    const isNear = count > NEAR_COUNT_MIN && timePs < times[(head + (count >> 1)) & mask]!
+    const { count, head, mask } = this
+    // From the end that is nearer: interrupts are throttled far ahead, most else happens close by.
+    const isNear = count >= NEAR_COUNT_MIN && timePs < this.times[(head + (count >> 1)) & mask]!
     const slot = isNear ? this.openFromFront(source, timePs) : this.openFromBack(source, timePs)
-    const serial = this.nextSerial
-    this.nextSerial = (serial + 1) | 0
-    times[slot] = timePs
-    this.sources[slot] = source
-    this.eventArguments[slot] = argument
-    this.serials[slot] = serial
-    this.count = count + 1
+    this.times[slot] = timePs
+    this.events[slot] = (source << ARGUMENT_BITS) | argument
+    this.count = (count + 1) | 0
     this.counts[source]!++
-    return serial
   }
 
   /** Moves what is due later one place on; returns the slot that is free then. */
   private readonly openFromBack = (source: Source, timePs: number): number => {
-    const { head, mask, sources, times } = this
-    let index = head + this.count
+    const { events, head, mask, times } = this
+    let index = (head + this.count) | 0
     while (index > head) {
       const from = (index - 1) & mask
       const fromPs = times[from]!
-      if (fromPs < timePs || (fromPs === timePs && sources[from]! <= source)) break
-      this.move(from, index & mask)
-      index--
+      if (fromPs <= timePs && (fromPs < timePs || events[from]! >>> ARGUMENT_BITS <= source)) break
+      times[index & mask] = fromPs
+      events[index & mask] = events[from]!
+      index = (index - 1) | 0
     }
     return index & mask
   }
 
   /** Moves what is due earlier one place back, the head with it; returns the slot that is free then. */
   private readonly openFromFront = (source: Source, timePs: number): number => {
-    const { mask, sources, times } = this
-    let slot = this.head
+    const { events, mask, times } = this
+    let slot = (this.head - 1) & mask
+    this.head = slot
     for (;;) {
-      const slotPs = times[slot]!
-      if (slotPs > timePs || (slotPs === timePs && sources[slot]! > source)) break
-      this.move(slot, (slot - 1) & mask)
-      slot = (slot + 1) & mask
+      const from = (slot + 1) & mask
+      const fromPs = times[from]!
+      if (fromPs >= timePs && (fromPs > timePs || events[from]! >>> ARGUMENT_BITS > source)) return slot
+      times[slot] = fromPs
+      events[slot] = events[from]!
+      slot = from
     }
-    this.head = (this.head - 1) & mask
-    return (slot - 1) & mask
-  }
-
-  private readonly move = (from: number, to: number): void => {
-    this.times[to] = this.times[from]!
-    this.sources[to] = this.sources[from]!
-    this.eventArguments[to] = this.eventArguments[from]!
-    this.serials[to] = this.serials[from]!
   }
 
   private readonly grow = (): void => {
-    const { count, eventArguments, head, mask, serials, sources, times } = this
+    const { count, events, head, mask, times } = this
     const slots = 2 * (mask + 1)
     this.times = new Float64Array(slots)
-    this.sources = new Int32Array(slots)
-    this.eventArguments = new Int32Array(slots)
-    this.serials = new Int32Array(slots)
+    this.events = new Int32Array(slots)
     for (let index = 0; index < count; index++) {
       const from = (head + index) & mask
       this.times[index] = times[from]!
-      this.sources[index] = sources[from]!
-      this.eventArguments[index] = eventArguments[from]!
-      this.serials[index] = serials[from]!
+      this.events[index] = events[from]!
     }
     this.head = 0
     this.mask = slots - 1
@@ -180,36 +167,23 @@ export class Timeline {
 
   /** Place in the ring of a source's first event; it must have one. */
   private readonly indexOf = (source: Source): number => {
-    const { head, mask, sources } = this
+    const { events, head, mask } = this
     let index = 0
-    while (sources[(head + index) & mask] !== source) index++
+    while (events[(head + index) & mask]! >>> ARGUMENT_BITS !== source) index++
     return index
   }
 
   /** Takes an event out; those behind it move up. */
   private readonly removeAt = (index: number): void => {
-    const { eventArguments, head, mask, serials, sources, times } = this
-    this.counts[sources[(head + index) & mask]!]!--
+    const { events, head, mask, times } = this
+    this.counts[events[(head + index) & mask]! >>> ARGUMENT_BITS]!--
     for (let later = index + 1; later < this.count; later++) {
       const from = (head + later) & mask
       const to = (head + later - 1) & mask
       times[to] = times[from]!
-      sources[to] = sources[from]!
-      eventArguments[to] = eventArguments[from]!
-      serials[to] = serials[from]!
+      events[to] = events[from]!
     }
     this.count--
-  }
-
-  /** Takes the event with this serial out of its lane; false when it has run or was cancelled. */
-  readonly cancel = (source: Source, serial: number): boolean => {
-    for (let index = 0; index < this.count; index++) {
-      const slot = (this.head + index) & this.mask
-      if (this.sources[slot] !== source || this.serials[slot] !== serial) continue
-      this.removeAt(index)
-      return true
-    }
-    return false
   }
 
   /** Pending events of a source. */
@@ -235,12 +209,12 @@ export class Timeline {
       }
       clock[0] = timePs
       count++
-      const source = this.sources[slot]!
-      const argument = this.eventArguments[slot]!
+      const event = this.events[slot]!
+      const source = event >>> ARGUMENT_BITS
       counts[source]!--
       this.head = (slot + 1) & this.mask
-      this.count--
-      handlers[source]!(argument)
+      this.count = (this.count - 1) | 0
+      handlers[source]!(event & ARGUMENT_MASK)
     }
     this.eventsRun += count
     return count

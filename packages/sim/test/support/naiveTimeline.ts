@@ -18,16 +18,8 @@ export class NaiveTimeline {
   private pendingEvents: Array<Pending> = []
   private nextSerial = 1
 
-  push(source: number, timePs: number, argument: number): number {
-    const serial = this.nextSerial++
-    this.pendingEvents.push({ timePs, source, serial, argument })
-    return serial
-  }
-
-  cancel(serial: number): boolean {
-    const before = this.pendingEvents.length
-    this.pendingEvents = this.pendingEvents.filter((event) => event.serial !== serial)
-    return this.pendingEvents.length < before
+  push(source: number, timePs: number, argument: number): void {
+    this.pendingEvents.push({ timePs, source, serial: this.nextSerial++, argument })
   }
 
   setTimer(source: number, timePs: number): void {
@@ -62,7 +54,7 @@ export class NaiveTimeline {
         break
       }
       this.nowPs = first.timePs
-      this.cancel(first.serial)
+      this.pendingEvents = this.pendingEvents.filter((event) => event !== first)
       this.ran.push({ source: first.source, argument: first.argument, atPs: this.nowPs })
     }
     return count
