@@ -113,9 +113,8 @@ const onProfile = (lines: ReadonlyArray<Line>, name: string, isAll: boolean): Re
     .map((line) => (line.isBound ? line : { ...line, profile }))
 }
 
-/** The IOMMU of a platform: paravirtual where there is a hypercall to pay for. */
-export const iommuKindOf = (profile: string): "tce" | "vtd" =>
-  findProfile(profile)!.constants.hypercall.value > 0 ? "tce" : "vtd"
+/** The kind of IOMMU that a platform has. */
+export const iommuKindOf = (profile: string): "tce" | "vtd" => findProfile(profile)!.iommu
 
 const flushed = (lines: ReadonlyArray<Line>, written: string): ReadonlyArray<Line> => {
   const flush = word("--flush", written, Object.keys(flushDescriptions) as ReadonlyArray<DmaOptions["flush"]>)
