@@ -1,5 +1,5 @@
 /** One point of a line: builds its machine, lets the threads run, and reads off what it cost. */
-import { Dma, DmaOptions, DmaTable } from "@vnic/dma-api"
+import { allocatorTraits, Dma, DmaOptions, DmaTable } from "@vnic/dma-api"
 import { Iommu, IommuOptions } from "@vnic/iommu"
 import { findProfile, profileValues, Simulation, type SimulationCore } from "@vnic/sim"
 import * as Effect from "effect/Effect"
@@ -116,11 +116,11 @@ const mapperOf = Effect.fnUntraced(function* ({ line, settings }: PointRequest) 
 })
 
 /**
- * Whether the line may get slower after millions of pairs in which nothing showed it. Searched trees with several
- * mappings alive do: their addresses lose their order, and no sample says when. (Behind magazines nothing is searched.)
+ * Whether the line may get slower after millions of pairs in which nothing showed it. Some allocators do with several
+ * mappings alive: their addresses lose their order, and no sample says when.
  */
 const maySlowDown = ({ line: { allocator, path }, settings }: PointRequest): boolean =>
-  path === "dma" && slotsOf(settings.pattern) > 1 && ["rbtree", "augmented-rbtree", "maple"].includes(allocator)
+  path === "dma" && slotsOf(settings.pattern) > 1 && allocatorTraits[allocator].maySlowDown
 
 const samplerOf = (request: PointRequest, world: SimulationCore): Sampler => {
   const { line, settings, threads } = request

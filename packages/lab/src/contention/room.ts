@@ -1,4 +1,5 @@
 /** Whether a study's live mappings fit into the address space; found out before anything runs. */
+import { allocatorTraits, POOLED_SHARE, SMALL_PAGES_MAX } from "@vnic/dma-api"
 import { FlagInvalid } from "../Errors.ts"
 import type { Line } from "./lines.ts"
 import { slotsOf } from "./patterns.ts"
@@ -8,10 +9,6 @@ import { inThreads, iommuKindOf, type Settings } from "./settings.ts"
 const PAGE_SHIFT = 12
 /** The window that every pseries partition has: 1 GiB of 4 KiB pages. */
 export const TCE_WINDOW_BYTES = 2 ** 30
-/** Requests up to this many pages are small ones of a bitmap. */
-const SMALL_PAGES_MAX = 15
-/** Of a window with pools: what small requests have, and what large ones have. */
-const POOLED_SHARE = 0.75
 /** Simulated memory that a buffer of its own for each mapping may take: addresses stay below 2^31. */
 const BUFFER_PAGES_MAX = (2 ** 31 - 2 ** 26) / 2 ** PAGE_SHIFT
 /** Page tables, lists and queues that lie below the buffers. */
@@ -19,18 +16,18 @@ const BELOW_BUFFERS_PAGES = 2 ** 14
 
 /** Does each live mapping need memory of its own, because its address follows from it? */
 export const hasOwnBuffers = (line: Line): boolean =>
-  line.path === "table" || (line.path === "dma" && line.allocator === "identity")
+  line.path === "table" || (line.path === "dma" && !allocatorTraits[line.allocator].hasChoice)
 
-/** IOMMU pages that a line's allocator takes for one mapping: trees align by rounding up. */
+/** IOMMU pages that a line's allocator takes for one mapping. */
 const pagesTaken = (line: Line, granulePages: number): number => {
-  const isTree = line.path === "dma" && !["identity", "bitmap", "bitmap-pool", "ring"].includes(line.allocator)
-  return isTree ? 2 ** Math.ceil(Math.log2(granulePages)) : granulePages
+  const isRounded = line.path === "dma" && allocatorTraits[line.allocator].isSizeAligned
+  return isRounded ? 2 ** Math.ceil(Math.log2(granulePages)) : granulePages
 }
 
 /** IOMMU pages that a line has for mappings of this size; the first page is never handed out. */
 const pagesGiven = (line: Line, windowPages: number, granulePages: number): number => {
   if (hasOwnBuffers(line)) return Math.min(windowPages, BUFFER_PAGES_MAX) - BELOW_BUFFERS_PAGES
-  if (line.allocator !== "bitmap-pool") return windowPages - 1
+  if (!allocatorTraits[line.allocator].hasPools) return windowPages - 1
   return Math.floor(windowPages * (granulePages > SMALL_PAGES_MAX ? 1 - POOLED_SHARE : POOLED_SHARE)) - 1
 }
 

@@ -25,7 +25,7 @@ import {
 // A copy in this module: an imported binding costs a load and a check at each use.
 const IOVA_NONE = iovaNone
 
-/** Requests above this many pages are large. */
+/** Requests of a bitmap, in pools or not, that are above this many pages are large. */
 export const SMALL_PAGES_MAX = 15
 /** Entries that the hint moves on by after a small allocation. */
 export const BLOCK_ENTRIES = 16

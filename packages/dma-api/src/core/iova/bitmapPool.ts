@@ -42,6 +42,8 @@ const WORK_LOCKS = workLocks
 const BLOCK_ENTRIES = blockEntries
 const SMALL_PAGES_MAX = smallPagesMax
 
+/** Of a window, what its small pools have; the large pool has the rest. */
+export const POOLED_SHARE = 3 / 4
 /** Small pools of a window of 1 GiB or more; a power of two. */
 const POOLS = 4
 const LARGE_WINDOW_BYTES = 2 ** 30
@@ -93,7 +95,7 @@ export class BitmapPoolAllocator implements IovaAllocator {
   constructor(window: IovaWindow, edition: PoolEdition) {
     const { host, pageCount } = window
     const poolCount = pageCount * 2 ** window.pageShift >= LARGE_WINDOW_BYTES ? POOLS : 1
-    const poolPages = Math.floor(Math.floor((pageCount * 3) / 4) / poolCount)
+    const poolPages = Math.floor(Math.floor(pageCount * POOLED_SHARE) / poolCount)
     this.firsts = new Int32Array(host.count).fill(IOVA_NONE)
     this.starts = Int32Array.from({ length: poolCount + 2 }, (_, pool) => pool * poolPages)
     this.starts[poolCount + 1] = pageCount
