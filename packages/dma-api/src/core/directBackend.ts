@@ -7,7 +7,7 @@ import type { Backend, BackendContext, Calls, MapEnds } from "./backend.ts"
 import type { DeviceLimits } from "./device.ts"
 import { KIND_COHERENT as kindCoherent, kindOfTag } from "./mappings.ts"
 import { isDirectMaskSupported, maskOf } from "./masks.ts"
-import { MAP_MASK_TOO_NARROW as mapMaskTooNarrow, type DmaCosts, type Host } from "./types.ts"
+import { MAP_MASK_TOO_NARROW as mapMaskTooNarrow, type BusAddr, type DmaCosts, type Host } from "./types.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const ACCOUNT_DMA_API = accountDmaApi
@@ -17,7 +17,7 @@ const MAP_MASK_TOO_NARROW = mapMaskTooNarrow
 export interface DirectOptions {
   readonly host: Host
   readonly costs: DmaCosts
-  /** Host memory, bytes: what masks are judged by. */
+  /** Up to where memory lies on the bus, bytes: what masks are judged by. */
   readonly memoryBytes: number
 }
 
@@ -28,9 +28,9 @@ export class DirectBackend implements Backend {
   readonly optMappingBytes = Number.MAX_SAFE_INTEGER
   readonly mergeBoundary = 0
   declare readonly requiredMask: number
-  declare private readonly host: Host
-  declare private readonly calls: Calls
-  declare private readonly ends: MapEnds
+  declare protected readonly host: Host
+  declare protected readonly calls: Calls
+  declare protected readonly ends: MapEnds
   declare private readonly limits: DeviceLimits
   /** The two halves of the pair's cost. */
   declare readonly mapPs: number
@@ -47,12 +47,16 @@ export class DirectBackend implements Backend {
   }
 
   readonly beginMap = (cpu: number): number => {
-    const { calls, limits } = this
-    const phys = calls.phys[cpu]!
     this.host.spend(cpu, ACCOUNT_DMA_API, this.mapPs)
+    return this.endMap(cpu, this.calls.phys[cpu]!)
+  }
+
+  /** The buffer's address is this one, if the device reaches it. */
+  protected readonly endMap = (cpu: number, busAddr: BusAddr): number => {
+    const { calls, limits } = this
     const mask = kindOfTag(calls.tags[cpu]!) === KIND_COHERENT ? limits.coherentMask : limits.mask
-    if (phys + calls.sizes[cpu]! - 1 > mask) return this.ends.mapFailed(cpu, MAP_MASK_TOO_NARROW)
-    return this.ends.mapDone(cpu, phys)
+    if (busAddr + calls.sizes[cpu]! - 1 > mask) return this.ends.mapFailed(cpu, MAP_MASK_TOO_NARROW)
+    return this.ends.mapDone(cpu, busAddr)
   }
 
   readonly beginUnmap = (cpu: number): number => {

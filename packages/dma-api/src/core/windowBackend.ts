@@ -4,16 +4,13 @@
  * any protection of memory from the device. [Linux 6.12 arch/powerpc/platforms/pseries/iommu.c enable_ddw]
  */
 import { ACCOUNT_DMA_API as accountDmaApi, assert } from "@vnic/sim/core"
-import type { Backend, BackendContext, Calls, MapEnds } from "./backend.ts"
-import type { DeviceLimits } from "./device.ts"
-import { KIND_COHERENT as kindCoherent, kindOfTag } from "./mappings.ts"
-import { maskOf } from "./masks.ts"
+import type { BackendContext } from "./backend.ts"
+import { DirectBackend } from "./directBackend.ts"
 import { BIDIRECTIONAL, MAP_MASK_TOO_NARROW, MAP_OK, MAP_TABLE_REFUSED } from "./types.ts"
 import type { BusAddr, DmaCosts, Host, PhysAddr, Table } from "./types.ts"
 
-// Copies in this module: an imported binding costs a load and a check at each use.
+// A copy in this module: an imported binding costs a load and a check at each use.
 const ACCOUNT_DMA_API = accountDmaApi
-const KIND_COHERENT = kindCoherent
 
 /** The CPU that attaches devices. */
 const BOOT_CPU = 0
@@ -79,64 +76,25 @@ export interface WindowOptions {
   readonly window: MemoryWindow
 }
 
-/** Adds the window's start to every address. */
-export class WindowBackend implements Backend {
-  readonly isTable = false
-  readonly isSynced = false
-  readonly maxMappingBytes = Number.MAX_SAFE_INTEGER
-  readonly optMappingBytes = Number.MAX_SAFE_INTEGER
-  readonly mergeBoundary = 0
-  declare readonly requiredMask: number
-  declare private readonly host: Host
-  declare private readonly calls: Calls
-  declare private readonly ends: MapEnds
-  declare private readonly limits: DeviceLimits
+/** The direct backend with the window's start added to every address. */
+export class WindowBackend extends DirectBackend {
   declare private readonly window: MemoryWindow
-  declare private readonly mapPs: number
-  declare private readonly unmapPs: number
 
-  constructor(options: WindowOptions, context: BackendContext) {
-    const { costs, window } = options
-    this.host = options.host
-    this.calls = context.calls
-    this.ends = context.ends
-    this.limits = context.limits
+  constructor({ costs, host, window }: WindowOptions, context: BackendContext) {
+    super({ host, costs, memoryBytes: window.start + window.memoryBytes }, context)
     this.window = window
-    this.requiredMask = maskOf(window.start + window.memoryBytes)
-    this.unmapPs = Math.floor(costs.directMapPairPs / 2)
-    this.mapPs = costs.directMapPairPs - this.unmapPs
   }
 
-  readonly beginMap = (cpu: number): number => {
-    const { calls, limits, window } = this
+  override readonly beginMap = (cpu: number): number => {
+    const { calls, window } = this
     const phys = calls.phys[cpu]!
-    const sizeBytes = calls.sizes[cpu]!
-    const busAddr = phys + window.start
     this.host.spend(cpu, ACCOUNT_DMA_API, this.mapPs)
-    const reason = window.reasonAt(phys, sizeBytes)
-    if (reason !== MAP_OK) return this.ends.mapFailed(cpu, reason)
-    const mask = kindOfTag(calls.tags[cpu]!) === KIND_COHERENT ? limits.coherentMask : limits.mask
-    if (busAddr + sizeBytes - 1 > mask) return this.ends.mapFailed(cpu, MAP_MASK_TOO_NARROW)
-    return this.ends.mapDone(cpu, busAddr)
-  }
-
-  readonly beginUnmap = (cpu: number): number => {
-    this.host.spend(cpu, ACCOUNT_DMA_API, this.unmapPs)
-    return this.calls.thens[cpu]!
-  }
-
-  readonly syncForCpu = (): void => {}
-
-  readonly syncForDevice = (): void => {}
-
-  readonly needsSync = (): boolean => {
-    return false
+    const reason = window.reasonAt(phys, calls.sizes[cpu]!)
+    return reason === MAP_OK ? this.endMap(cpu, phys + window.start) : this.ends.mapFailed(cpu, reason)
   }
 
   /** What lies above a mask cannot be had lower: there is one address for each byte. */
-  readonly isMaskSupported = (mask: number): boolean => {
+  override readonly isMaskSupported = (mask: number): boolean => {
     return mask >= this.requiredMask
   }
-
-  readonly limitsChanged = (): void => {}
 }
