@@ -2,6 +2,7 @@
 import { DESCRIPTOR_BYTES } from "@vnic/nic-device/registers"
 import { BLOCK_BYTES_MIN } from "./blocks.ts"
 import type { NetDriverOptions } from "./netDriver.ts"
+import { mapsWholeBlocks } from "./strategies/index.ts"
 import { BODY_BUFFER_BYTES, HEAD_BUFFER_BYTES } from "./strategy.ts"
 import { COPY_SLOT_BYTES } from "./txRing.ts"
 
@@ -37,7 +38,7 @@ export function footprintOf(
   for (const bufferBytes of [HEAD_BUFFER_BYTES, BODY_BUFFER_BYTES]) {
     const inBlocks = roundUp(posted * bufferBytes, blockBytes)
     memoryBytes += inBlocks
-    busBytes += strategy === "page-chunk" ? inBlocks : posted * roundUp(bufferBytes, tablePageBytes)
+    busBytes += mapsWholeBlocks(strategy) ? inBlocks : posted * roundUp(bufferBytes, tablePageBytes)
   }
   return { memoryBytes: queues * memoryBytes, busBytes: queues * busBytes }
 }

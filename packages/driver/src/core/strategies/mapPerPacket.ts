@@ -15,6 +15,7 @@ import type { RxRing } from "../rxRing.ts"
 import { BODY_BUFFER_BYTES, HEAD_BUFFER_BYTES, type ReceiveContext, type ReceiveStrategy } from "../strategy.ts"
 
 export class MapPerPacket implements ReceiveStrategy {
+  static readonly mapsWholeBlocks = false
   declare readonly name: string
   declare private readonly world: DriverWorld
   declare private readonly context: ReceiveContext
