@@ -19,24 +19,20 @@ export const allocatorDescriptions = {
 export interface AllocatorTraits {
   /** Does it choose addresses? Without a choice a mapping's address is that of its memory. */
   readonly hasChoice: boolean
-  /** Have requests of up to `SMALL_PAGES_MAX` pages only `POOLED_SHARE` of the window, longer ones the rest first? */
-  readonly hasPools: boolean
-  /** Is a range aligned to its length, rounded up to a power of two? Among ranges of its length it takes as much. */
-  readonly isSizeAligned: boolean
   /** May operations take more steps the longer ranges have come and gone, though not more are in use? */
   readonly maySlowDown: boolean
 }
 
 /** Traits of the allocators by name. Behind magazines a tree is hardly searched, and so does not slow down. */
 export const allocatorTraits: Readonly<Record<AllocatorName, AllocatorTraits>> = {
-  identity: { hasChoice: false, hasPools: false, isSizeAligned: false, maySlowDown: false },
-  bitmap: { hasChoice: true, hasPools: false, isSizeAligned: false, maySlowDown: false },
-  "bitmap-pool": { hasChoice: true, hasPools: true, isSizeAligned: false, maySlowDown: false },
-  rbtree: { hasChoice: true, hasPools: false, isSizeAligned: true, maySlowDown: true },
-  "rbtree-rcache": { hasChoice: true, hasPools: false, isSizeAligned: true, maySlowDown: false },
-  "augmented-rbtree": { hasChoice: true, hasPools: false, isSizeAligned: true, maySlowDown: true },
-  maple: { hasChoice: true, hasPools: false, isSizeAligned: true, maySlowDown: true },
-  ring: { hasChoice: true, hasPools: false, isSizeAligned: false, maySlowDown: false }
+  identity: { hasChoice: false, maySlowDown: false },
+  bitmap: { hasChoice: true, maySlowDown: false },
+  "bitmap-pool": { hasChoice: true, maySlowDown: false },
+  rbtree: { hasChoice: true, maySlowDown: true },
+  "rbtree-rcache": { hasChoice: true, maySlowDown: false },
+  "augmented-rbtree": { hasChoice: true, maySlowDown: true },
+  maple: { hasChoice: true, maySlowDown: true },
+  ring: { hasChoice: true, maySlowDown: false }
 }
 
 /** Flush policies by name, likewise. */

@@ -113,6 +113,13 @@ describe("room", () => {
     expect(refusal(fifo(64, { line: "rbtree", threads: "1024", granule: 3 }))).toContain("1023 threads fit")
   })
 
+  it("knows how bitmaps fill up", () => {
+    // Large requests begin in the large pool and go on in the others.
+    expect(refusal(fifo(512, { line: "bitmap-pool", threads: "16", granule: 16 }))).toBeUndefined()
+    // Of each block of 16 pages one range of 15 is all there is room for.
+    expect(refusal(fifo(512, { line: "bitmap-pool", threads: "25", granule: 15 }))).toContain("24 threads fit")
+  })
+
   it("ends at the mask", () => {
     expect(refusal(fifo(16, { line: "ring", threads: "16", maskBits: 20 }))).toContain("15 threads fit")
     expect(refusal(fifo(512, { line: "ring", threads: "1", maskBits: 20 }))).toContain("a wider mask")

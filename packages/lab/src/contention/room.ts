@@ -1,5 +1,5 @@
 /** Whether a study's live mappings fit into the address space; found out before anything runs. */
-import { allocatorTraits, POOLED_SHARE, SMALL_PAGES_MAX } from "@vnic/dma-api"
+import { allocatorTraits, rangesThatFit } from "@vnic/dma-api"
 import { FlagInvalid } from "../Errors.ts"
 import type { Line } from "./lines.ts"
 import { slotsOf } from "./patterns.ts"
@@ -18,23 +18,19 @@ const BELOW_BUFFERS_PAGES = 2 ** 14
 export const hasOwnBuffers = (line: Line): boolean =>
   line.path === "table" || (line.path === "dma" && !allocatorTraits[line.allocator].hasChoice)
 
-/** IOMMU pages that a line's allocator takes for one mapping. */
-const pagesTaken = (line: Line, granulePages: number): number => {
-  const isRounded = line.path === "dma" && allocatorTraits[line.allocator].isSizeAligned
-  return isRounded ? 2 ** Math.ceil(Math.log2(granulePages)) : granulePages
-}
-
-/** IOMMU pages that a line has for mappings of this size; the first page is never handed out. */
-const pagesGiven = (line: Line, windowPages: number, granulePages: number): number => {
-  if (hasOwnBuffers(line)) return Math.min(windowPages, BUFFER_PAGES_MAX) - BELOW_BUFFERS_PAGES
-  if (!allocatorTraits[line.allocator].hasPools) return windowPages - 1
-  return Math.floor(windowPages * (granulePages > SMALL_PAGES_MAX ? 1 - POOLED_SHARE : POOLED_SHARE)) - 1
-}
-
 /** Pages of a platform's address space that a device with this mask reaches. */
 const reachablePages = (line: Line, maskBits: number): number => {
   const reachBytes = Math.min(2 ** maskBits, 2 ** 48)
   return (iommuKindOf(line.profile) === "vtd" ? reachBytes : Math.min(reachBytes, TCE_WINDOW_BYTES)) / 2 ** PAGE_SHIFT
+}
+
+/** Mappings of this size that a line can keep: as many as there are addresses, or buffers where those are the addresses. */
+const mappingsThatFit = (line: Line, maskBits: number, granulePages: number): number => {
+  const windowPages = reachablePages(line, maskBits)
+  if (hasOwnBuffers(line)) {
+    return Math.floor((Math.min(windowPages, BUFFER_PAGES_MAX) - BELOW_BUFFERS_PAGES) / granulePages)
+  }
+  return rangesThatFit(line.allocator, windowPages, PAGE_SHIFT, granulePages)
 }
 
 /** Throws `FlagInvalid` when a line cannot hold what its threads keep mapped. */
@@ -42,16 +38,15 @@ export const checkRoom = ({ granulePages, lines, maskBits, pattern, threads }: S
   const most = Math.max(...threads)
   for (const line of lines) {
     if (line.path === "direct") continue
-    const windowPages = reachablePages(line, maskBits)
-    const given = pagesGiven(line, windowPages, granulePages)
-    const perThread = slotsOf(pattern) * pagesTaken(line, granulePages)
-    if (perThread * most <= given) continue
-    const fitting = Math.max(0, Math.floor(given / perThread))
+    const given = mappingsThatFit(line, maskBits, granulePages)
+    const slots = slotsOf(pattern)
+    if (slots * most <= given) continue
+    const fitting = Math.max(0, Math.floor(given / slots))
     const count = (value: number): string => Math.max(0, value).toLocaleString("en")
     throw new FlagInvalid({
       flag: `--pattern ${pattern.name}`,
       reason:
-        `${inThreads(most)} would keep ${count(perThread * most)} pages mapped and ${line.name} has ${count(given)}; ` +
+        `${inThreads(most)} would keep ${count(slots * most)} mappings and ${line.name} has room for ${count(given)}; ` +
         (fitting > 0 ? `${inThreads(fitting)} fit` : "use fewer slots, a smaller granule or a wider mask")
     })
   }

@@ -43,7 +43,7 @@ const BLOCK_ENTRIES = blockEntries
 const SMALL_PAGES_MAX = smallPagesMax
 
 /** Of a window, what its small pools have; the large pool has the rest. */
-export const POOLED_SHARE = 3 / 4
+const POOLED_SHARE = 3 / 4
 /** Small pools of a window of 1 GiB or more; a power of two. */
 const POOLS = 4
 const LARGE_WINDOW_BYTES = 2 ** 30
@@ -62,6 +62,13 @@ const HASH_MULTIPLIERS: Readonly<Record<PoolEdition, number>> = { "linux-3.10": 
 /** The pool of a CPU, of four: the upper bits of its number times a multiplier. */
 export const poolOfCpu = (cpu: number, edition: PoolEdition): number =>
   Math.imul(cpu, HASH_MULTIPLIERS[edition]) >>> (32 - POOLS_LOG)
+
+/** Where each pool begins in a window, the large one last, and behind them the window's end. */
+export function poolStarts(pageCount: number, pageShift: number): Int32Array {
+  const poolCount = pageCount * 2 ** pageShift >= LARGE_WINDOW_BYTES ? POOLS : 1
+  const poolPages = Math.floor(Math.floor(pageCount * POOLED_SHARE) / poolCount)
+  return Int32Array.from({ length: poolCount + 2 }, (_, pool) => (pool > poolCount ? pageCount : pool * poolPages))
+}
 
 export class BitmapPoolAllocator implements IovaAllocator {
   declare readonly firsts: Int32Array
@@ -94,11 +101,9 @@ export class BitmapPoolAllocator implements IovaAllocator {
 
   constructor(window: IovaWindow, edition: PoolEdition) {
     const { host, pageCount } = window
-    const poolCount = pageCount * 2 ** window.pageShift >= LARGE_WINDOW_BYTES ? POOLS : 1
-    const poolPages = Math.floor(Math.floor(pageCount * POOLED_SHARE) / poolCount)
     this.firsts = new Int32Array(host.count).fill(IOVA_NONE)
-    this.starts = Int32Array.from({ length: poolCount + 2 }, (_, pool) => pool * poolPages)
-    this.starts[poolCount + 1] = pageCount
+    this.starts = poolStarts(pageCount, window.pageShift)
+    const poolCount = this.starts.length - 2
     this.poolOf = Int32Array.from({ length: host.count }, (_, cpu) => poolOfCpu(cpu, edition) & (poolCount - 1))
     this.hints = this.starts.slice(0, poolCount + 1)
     this.locks = this.hints.map((_, pool) =>
