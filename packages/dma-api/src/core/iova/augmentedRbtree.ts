@@ -124,13 +124,16 @@ export class AugmentedRbtree implements RangeStructure {
     const { tree } = this
     const nodes = tree.nodes
     let node = top
+    let visits = 0
     for (;;) {
-      tree.visits++
+      visits++
       const right = nodes[node + RIGHT]!
       if (nodes[right + MOST_ROOM]! >= order) node = right
-      else if (nodes[node + ROOM]! >= order) return node
+      else if (nodes[node + ROOM]! >= order) break
       else node = nodes[node + LEFT]!
     }
+    tree.visits += visits
+    return node
   }
 
   /** Puts a block at the upper end of a node's gap, which holds one. */
@@ -148,7 +151,6 @@ export class AugmentedRbtree implements RangeStructure {
     const nodes = tree.nodes
     nodes[node + ROOM] = largestOrderIn(this.gapFirst(below), page)
     nodes[above + ROOM] = largestOrderIn(blockEnd, nodes[above + FIRST]!)
-    tree.updateRooms(above)
     tree.insertBetween(node, below, above)
     return page
   }
@@ -164,10 +166,8 @@ export class AugmentedRbtree implements RangeStructure {
       fail("a range was freed that is not allocated")
     }
     const above = nodes[node + NEXT]!
-    const gapFirst = this.gapFirst(nodes[node + PREVIOUS]!)
+    nodes[above + ROOM] = largestOrderIn(this.gapFirst(nodes[node + PREVIOUS]!), nodes[above + FIRST]!)
     tree.erase(node)
-    nodes[above + ROOM] = largestOrderIn(gapFirst, nodes[above + FIRST]!)
-    tree.updateRooms(above)
     this.pagesUsed -= pages
     steps[WORK_NODES] = tree.visits
     steps[WORK_CACHE_LINES] = tree.visits + tree.relinked

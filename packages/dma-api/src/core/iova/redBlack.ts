@@ -18,15 +18,15 @@ import type { PageRange } from "./allocator.ts"
 /** No node. */
 export const NIL = 0
 
-/** Fields of a node. */
+/** Fields of a node, those that a search for a page looks at first: they share a cache line more often so. */
 export const LEFT = 0
 export const RIGHT = 1
-export const PARENT = 2
-export const COLOUR = 3
 /** First page of the range. */
-export const FIRST = 4
+export const FIRST = 2
 /** The page behind its last. */
-export const END = 5
+export const END = 3
+export const PARENT = 4
+export const COLOUR = 5
 /** The node next below, and next above. */
 export const PREVIOUS = 6
 export const NEXT = 7
@@ -97,8 +97,9 @@ export class RedBlack {
       visits++
       const above = page - nodes[node + FIRST]!
       if ((above | (nodes[node + END]! - 1 - page)) >= 0) break
-      // Which way is a coin's toss, and a branch that is guessed wrong costs more than this sum: LEFT or RIGHT.
-      node = nodes[node + RIGHT + (above >> 31)]!
+      // Which way is a coin's toss, and a branch that is guessed wrong costs more than to fetch both.
+      const right = nodes[node + RIGHT]!
+      node = right ^ ((right ^ nodes[node + LEFT]!) & (above >> 31))
     }
     this.visits += visits
     return node
@@ -131,7 +132,7 @@ export class RedBlack {
     }
   }
 
-  /** Puts a node that was taken between two neighbours, NIL where there is none. */
+  /** Puts a node that was taken between two neighbours, NIL where there is none. The room above may have changed too. */
   readonly insertBetween = (node: number, below: number, above: number): void => {
     const nodes = this.nodes
     const isLeft = above !== NIL && nodes[above + LEFT] === NIL
@@ -139,53 +140,21 @@ export class RedBlack {
     nodes[node + LEFT] = NIL
     nodes[node + RIGHT] = NIL
     nodes[node + PARENT] = parent
-    nodes[node + COLOUR] = RED
-    this.linkNeighbours(below, node)
-    this.linkNeighbours(node, above)
+    nodes[node + COLOUR] = parent === NIL ? BLACK : RED
+    linkNeighbours(nodes, below, node)
+    linkNeighbours(nodes, node, above)
     if (parent === NIL) this.root = node
     else nodes[parent + (isLeft ? LEFT : RIGHT)] = node
     this.count++
     this.relinked += parent === NIL ? 1 : 2
     if (this.isAugmented) {
-      nodes[node + MOST_ROOM] = NO_ROOM
-      this.updateRooms(node)
+      const room = nodes[node + ROOM]!
+      nodes[node + MOST_ROOM] = room
+      // The new node first: what it has of the room above it is no news there, and what is lost of that may be none.
+      raiseRooms(nodes, parent, room)
+      updateRooms(nodes, above)
     }
-    this.rebalanceInserted(node)
-  }
-
-  /** NIL is both ends of the list. */
-  private readonly linkNeighbours = (below: number, above: number): void => {
-    this.nodes[below + NEXT] = above
-    this.nodes[above + PREVIOUS] = below
-  }
-
-  /** Works out the largest rooms anew from a node whose room has changed, up to where that makes no difference. */
-  readonly updateRooms = (from: number): void => {
-    const nodes = this.nodes
-    let node = from
-    let before = nodes[node + MOST_ROOM]!
-    let most = this.mostRoom(node)
-    while (most !== before) {
-      nodes[node + MOST_ROOM] = most
-      node = nodes[node + PARENT]!
-      if (node === NIL) return
-      const isMore = most > before
-      const bound = isMore ? most : before
-      before = nodes[node + MOST_ROOM]!
-      // More below is seen if it is the most; less below is seen if it was the most, and may have equals.
-      if (isMore) most = bound > before ? bound : before
-      else most = bound < before ? before : this.mostRoom(node)
-    }
-  }
-
-  private readonly mostRoom = (node: number): number => {
-    const nodes = this.nodes
-    const left = nodes[nodes[node + LEFT]! + MOST_ROOM]!
-    const right = nodes[nodes[node + RIGHT]! + MOST_ROOM]!
-    let most = nodes[node + ROOM]!
-    if (left > most) most = left
-    if (right > most) most = right
-    return most
+    if (nodes[parent + COLOUR] === RED) this.rebalanceInserted(node)
   }
 
   /** A red node has got a red parent, perhaps: pushes that up to where a rotation or the root ends it. */
@@ -229,7 +198,7 @@ export class RedBlack {
     nodes[node + PARENT] = riser
     if (!this.isAugmented) return
     nodes[riser + MOST_ROOM] = nodes[node + MOST_ROOM]!
-    nodes[node + MOST_ROOM] = this.mostRoom(node)
+    nodes[node + MOST_ROOM] = mostRoom(nodes, node)
   }
 
   /** Puts `other`, which may be NIL, where `node` hangs. */
@@ -241,7 +210,7 @@ export class RedBlack {
     else nodes[parent + (nodes[parent + LEFT] === node ? LEFT : RIGHT)] = other
   }
 
-  /** Takes a node out of the tree, and back. */
+  /** Takes a node out of the tree, and back. The room above may have changed too. */
   readonly erase = (node: number): void => {
     if (node === NIL) fail("a node that is not in the tree was erased")
     const nodes = this.nodes
@@ -257,12 +226,13 @@ export class RedBlack {
       colour = nodes[heir + COLOUR]!
       this.succeed(node, heir)
     }
-    this.linkNeighbours(nodes[node + PREVIOUS]!, nodes[node + NEXT]!)
+    const above = nodes[node + NEXT]!
+    linkNeighbours(nodes, nodes[node + PREVIOUS]!, above)
     this.count--
     this.relinked += 3
     if (this.isAugmented) {
-      this.updateRooms(nodes[orphan + PARENT]!)
-      this.updateRooms(heir)
+      updateRooms(nodes, nodes[orphan + PARENT]!)
+      updateRooms(nodes, above)
     }
     if (colour === BLACK) this.rebalanceErased(orphan)
     nodes[node + PARENT] = this.unused
@@ -323,4 +293,43 @@ export class RedBlack {
     }
     nodes[node + COLOUR] = BLACK
   }
+}
+
+/** NIL is both ends of the list. */
+const linkNeighbours = (nodes: Int32Array, below: number, above: number): void => {
+  nodes[below + NEXT] = above
+  nodes[above + PREVIOUS] = below
+}
+
+/** Works out the largest rooms anew from a node whose room may have changed, up to where that makes no difference. */
+const updateRooms = (nodes: Int32Array, from: number): void => {
+  let node = from
+  while (node !== NIL) {
+    const before = nodes[node + MOST_ROOM]!
+    const most = mostRoom(nodes, node)
+    if (most === before) return
+    nodes[node + MOST_ROOM] = most
+    node = nodes[node + PARENT]!
+    if (most > before) return raiseRooms(nodes, node, most)
+    // What there is less of below was not the most here.
+    if (nodes[node + MOST_ROOM]! > before) return
+  }
+}
+
+/** There is this much room below a node, or in it; there may have been less. */
+const raiseRooms = (nodes: Int32Array, from: number, room: number): void => {
+  let node = from
+  while (node !== NIL && nodes[node + MOST_ROOM]! < room) {
+    nodes[node + MOST_ROOM] = room
+    node = nodes[node + PARENT]!
+  }
+}
+
+const mostRoom = (nodes: Int32Array, node: number): number => {
+  const left = nodes[nodes[node + LEFT]! + MOST_ROOM]!
+  const right = nodes[nodes[node + RIGHT]! + MOST_ROOM]!
+  let most = nodes[node + ROOM]!
+  if (left > most) most = left
+  if (right > most) most = right
+  return most
 }
