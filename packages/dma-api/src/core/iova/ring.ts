@@ -158,7 +158,10 @@ export class RingAllocator implements IovaAllocator {
     sums[WORK_WORDS]! += words
     sums[WORK_CACHE_LINES]! += lines
     sums[WORK_LOCKS]! += locks
-    this.host.spend(cpu, ACCOUNT_IOVA, fixedPs + Math.max(0, words - wordsIncluded) * this.costs.bitmapWordPs)
+    // Mostly there is no word more, and what is spent stays the integer that it is.
+    let ps = fixedPs
+    if (words > wordsIncluded) ps += (words - wordsIncluded) * this.costs.bitmapWordPs
+    this.host.spend(cpu, ACCOUNT_IOVA, ps)
   }
 
   /** Critical section: next-fit over all that the device reaches. */

@@ -77,7 +77,8 @@ export class Segments {
     let page = first
     while (page < end) {
       const segment = page >> shift
-      const stop = Math.min(end, (segment + 1) << shift)
+      const segmentEnd = (segment + 1) << shift
+      const stop = end < segmentEnd ? end : segmentEnd
       used[segment]! += sign * (stop - page)
       page = stop
     }
