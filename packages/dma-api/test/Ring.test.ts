@@ -5,6 +5,7 @@
  */
 import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
+import { ACCOUNT_IOVA } from "@vnic/sim/core"
 import { IOVA_NONE, WORK_LOCKS, WORK_WORDS } from "../src/core/iova/allocator.ts"
 import { makeRingAllocator } from "../src/core/iova/ring.ts"
 import { NaiveWindow } from "../src/testing/NaiveWindow.ts"
@@ -261,6 +262,29 @@ describe("all CPUs at once", () => {
       world.cpus.spend(0, 0, Math.max(...world.cpus.localPs) - world.cpus.localPs[0]!)
       expect(allocate(pageCount - 1)).toBe(1)
     }
+  })
+
+  it("pay for their own steps alone, whatever others do while they wait for the lock", () => {
+    const spentPs = (isDisturbed: boolean): number => {
+      const world = makeWorld(2, { pageCount: 1024 })
+      const { cpus, timeline } = world
+      const allocator = makeRingAllocator(world.window)
+      const { allocate } = makeCalls(world, allocator)
+      // CPU 0 finds nothing, neither alone nor under the lock.
+      for (let page = 1; page < 1024; page++) expect(allocate(1)).not.toBe(IOVA_NONE)
+      const free = cpus.define("free", (cpu) => allocator.beginFree(cpu, 500, 1, asleep))
+      const asleep = cpus.define("asleep", (cpu) => cpus.sleep(cpu))
+      const look = cpus.define("look", (cpu) => allocator.beginAllocate(cpu, 2, 1, 1024, -1, asleep))
+      cpus.spend(1, 0, cpus.localPs[0]!)
+      const beforePs = cpus.ledger[ACCOUNT_IOVA]!
+      cpus.wake(0, look)
+      if (isDisturbed) cpus.wake(1, free)
+      timeline.runUntil(Number.MAX_SAFE_INTEGER, 1_000)
+      expect(allocator.firsts[0]).toBe(IOVA_NONE)
+      expect(allocator.work.allocations[WORK_LOCKS]).toBe(1)
+      return cpus.ledger[ACCOUNT_IOVA]! - beforePs
+    }
+    expect(spentPs(true)).toBe(spentPs(false))
   })
 
   it("rings of their own scale: a pair costs the same on 1 CPU and on 64", () => {

@@ -94,14 +94,16 @@ export class RingAllocator implements IovaAllocator {
     then: number,
     boundary = 0
   ): number => {
-    this.bits.begin()
     if (pages <= this.optPages && alignment <= this.optPages && reach >= this.segments.homesEnd) {
+      this.bits.begin()
       const first = this.allocateAlone(cpu, pages, alignment, boundary)
       if (first !== IOVA_NONE) {
         this.take(cpu, first, pages)
         this.charge(cpu, this.costs.constantPs, 1, 0, this.work.allocations)
         return then
       }
+      // Looked for in vain, before the lock is asked for: others' steps come in between.
+      this.charge(cpu, 0, 0, 0, this.work.allocations)
     }
     this.thens[cpu] = then
     this.pageCounts[cpu] = pages
@@ -168,6 +170,7 @@ export class RingAllocator implements IovaAllocator {
   private readonly allocateAnywhere = (cpu: number): number => {
     const pages = this.pageCounts[cpu]!
     const limit = Math.min(this.reaches[cpu]!, this.bits.pageCount)
+    this.bits.begin()
     let first = this.hint < limit ? this.search(cpu, this.hint, limit) : IOVA_NONE
     if (first === IOVA_NONE) first = this.search(cpu, 0, limit)
     if (first !== IOVA_NONE) {
