@@ -2,12 +2,10 @@
 import { readFileSync } from "node:fs"
 import * as Effect from "effect/Effect"
 import { runScenario } from "../src/Run.ts"
-import { inlineMore } from "../src/node/engine.ts"
+import { inlineMoreFor } from "../src/node/engine.ts"
 import { parseScenario, resolveRuns } from "../src/Scenario.ts"
 import { configurations } from "./configurations.ts"
 
-// As workers do.
-inlineMore()
 const [, , name, size] = process.argv
 const configuration = configurations.find((one) => one.name === name)
 if (configuration === undefined) throw new Error(`no such configuration: ${name}`)
@@ -18,6 +16,8 @@ const settings = [...configuration.settings, "measure.warmUp=200 ms", `measure.d
 const measured = Effect.gen(function* () {
   const runs = resolveRuns(yield* parseScenario(text, "cascardo-2013.yaml", settings))
   const { scenario } = runs.find((run) => run.name === configuration.run)!
+  // As workers do.
+  inlineMoreFor(scenario.measure.warmUpPs + scenario.measure.durationPs)
   let frames = 0
   let wallMs = 0
   let cpu = { user: 0, system: 0 }

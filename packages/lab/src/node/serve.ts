@@ -4,6 +4,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import { WorkerRunnerPlatform } from "effect/workers/WorkerRunner"
 import { runScenario } from "../Run.ts"
+import { inlineMoreFor } from "./engine.ts"
 import type { RunRequest, WorkerMessage } from "./protocol.ts"
 
 const reasonOf = (cause: Cause.Cause<unknown>): string => {
@@ -16,6 +17,8 @@ const conversation = Effect.gen(function* () {
   const runner = yield* platform.start<WorkerMessage, RunRequest>()
   yield* runner.run((port, request) => {
     const send = (message: WorkerMessage) => runner.sendUnsafe(port, message)
+    const { durationPs, warmUpPs } = request.scenario.measure
+    inlineMoreFor(warmUpPs + durationPs)
     let delivered: Uint8Array | undefined
     return runScenario(request.scenario, {
       seed: request.seed,
