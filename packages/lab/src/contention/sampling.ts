@@ -34,8 +34,6 @@ export interface Estimate {
   /** Half-width of its 95 % confidence interval, as a share of it. */
   readonly ci95Share: number
   readonly pairs: number
-  /** Whether it may stand for all pairs. */
-  readonly isGood: boolean
 }
 
 /** How a sample goes on. */
@@ -91,7 +89,7 @@ export class Sampler {
     const drift = Math.max(0, ...before.map((mean) => Math.abs(mean - pairPs))) / pairPs
     const ci95Share = Math.max(noiseShare, drift)
     const isGood = before.length === ROUNDS_MIN - 1 && ci95Share < GOOD_SHARE && !hasTrend && pairs * pairPs >= roundPs
-    this.estimate = { pairPs, ci95Share, pairs, isGood }
+    this.estimate = { pairPs, ci95Share, pairs }
     this.means = [pairPs, ...before]
     this.pairs += pairs
     this.batch = 0
