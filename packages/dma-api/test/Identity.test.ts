@@ -63,16 +63,16 @@ describe("identity", () => {
     expect([given(5, 8, 8), given(12, 1, 8), given(12, 2, 8), given(5, 9, 8)]).toEqual([5, 12, IOVA_NONE, IOVA_NONE])
   })
 
-  it("costs its constant for each count, touches the lines of its counts, and takes no lock", () => {
+  it("costs its constant for each request, touches the lines of its counts, and takes no lock", () => {
     const { allocate, allocator, cpus, free } = setUp(true)
     allocate(4, 1, PAGES, 1, 14)
-    expect(cpus.localPs[1]).toBe(4 * IOVA_COSTS.constantPs)
+    expect(cpus.localPs[1]).toBe(IOVA_COSTS.constantPs)
     expect([...allocator.work.last]).toEqual([0, 0, 2, 0])
     free(14, 4, 2)
     expect([...allocator.work.frees]).toEqual([0, 0, 2, 0])
     allocate(4, 1, PAGES, 3, PAGES - 1)
     expect([...allocator.work.last]).toEqual([0, 0, 0, 0])
-    expect([1, 2, 3].map((cpu) => cpus.localPs[cpu])).toEqual([60_000, 60_000, 15_000])
+    expect([1, 2, 3].map((cpu) => cpus.localPs[cpu])).toEqual([15_000, 15_000, 15_000])
     expect(cpus.lockCounts()).toEqual([])
   })
 
@@ -102,7 +102,7 @@ describe("identity", () => {
     const unmap = cpus.define("unmap", (cpu) => allocator.beginFree(cpu, allocator.firsts[cpu]!, 2, map))
     for (let cpu = 0; cpu < 4; cpu++) cpus.wake(cpu, map)
     timeline.runUntil(Number.MAX_SAFE_INTEGER, 100_000)
-    expect([...cpus.localPs]).toEqual(Array.from({ length: 4 }, () => 400 * IOVA_COSTS.constantPs))
+    expect([...cpus.localPs]).toEqual(Array.from({ length: 4 }, () => 200 * IOVA_COSTS.constantPs))
     expect(allocator.pagesUsed).toBe(0)
   })
 })

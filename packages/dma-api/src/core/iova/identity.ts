@@ -7,8 +7,8 @@
  * hold, that is reserved, or that the device cannot reach, fails, and will fail always; so does a buffer that lies
  * across the device's segment boundary.
  *
- * Each count costs the constant, and so does a request that fails.
- * MODEL: also where neighbouring counts share a cache line, since each is changed by an atomic operation of its own.
+ * MODEL: a request costs the constant, however many pages it has. Their counts are counted as cache lines but take no
+ * time: they keep the simulator's tables right where buffers share pages, and are no part of the lower bound.
  */
 import { ACCOUNT_IOVA as accountIova, assert, fail } from "@vnic/sim/core"
 import {
@@ -80,15 +80,14 @@ export class IdentityAllocator implements IovaAllocator {
         uses[page]! += 1
       }
     }
-    if (isGiven) this.charge(cpu, pages, linesOf(physPage, pages), this.work.allocations)
-    else this.charge(cpu, 1, 0, this.work.allocations)
+    this.charge(cpu, isGiven ? linesOf(physPage, pages) : 0, this.work.allocations)
     return then
   }
 
-  private readonly charge = (cpu: number, counts: number, lines: number, sums: Float64Array): void => {
+  private readonly charge = (cpu: number, lines: number, sums: Float64Array): void => {
     this.work.last[WORK_CACHE_LINES] = lines
     sums[WORK_CACHE_LINES]! += lines
-    this.host.spend(cpu, ACCOUNT_IOVA, counts * this.constantPs)
+    this.host.spend(cpu, ACCOUNT_IOVA, this.constantPs)
   }
 
   readonly endAllocate = (): void => {}
@@ -107,7 +106,7 @@ export class IdentityAllocator implements IovaAllocator {
       uses[page]! -= 1
       if (uses[page] === 0) this.pagesUsed--
     }
-    this.charge(cpu, pages, linesOf(first, pages), this.work.frees)
+    this.charge(cpu, linesOf(first, pages), this.work.frees)
     return then
   }
 
