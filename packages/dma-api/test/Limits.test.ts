@@ -5,6 +5,7 @@ import {
   ATTR_SKIP_CPU_SYNC,
   EIO,
   FROM_DEVICE,
+  makeScatterList,
   MAP_INVALID,
   MAP_MASK_TOO_NARROW,
   TO_DEVICE
@@ -88,6 +89,34 @@ describe("limits", () => {
     expect(mapped < 60).toBe(allocator === "identity")
     expect(mapped).toBeGreaterThan(0)
   })
+
+  it.each(ALLOCATOR_NAMES.filter((name) => name !== "identity"))(
+    "%s: alignment and boundary are those of the bus, wherever the window begins",
+    (allocator) => {
+      for (const windowStart of [0x1_0000, 0x7_b000, 2 ** 33 - 0x3000]) {
+        const { dma, table } = setUp("iommu", { allocator }, { windowStart, pageCount: 1000 })
+        const device = dma.attach("nic0", 2 ** 40 - 1)
+        device.dmaSetCoherentMask(2 ** 40 - 1)
+        const block = device.allocCoherent(0, 32 * PAGE_BYTES)!
+        expect(block.busAddr % (32 * PAGE_BYTES)).toBe(0)
+        expect(table.translate(block.busAddr + 5)).toBe(block.phys + 5)
+        device.dmaSetSegBoundary(32 * PAGE_BYTES - 1)
+        device.dmaSetMaxSegSize(2 ** 20)
+        for (let index = 0; index < 4; index++) {
+          const list = makeScatterList(2)
+          list.setBuffer(0, 0x4_0000, 15 * PAGE_BYTES)
+          list.setBuffer(1, 0x4_f000, 15 * PAGE_BYTES)
+          expect(device.mapSg(0, list, 2, TO_DEVICE)).toBeGreaterThan(0)
+          for (let segment = 0; segment < list.segmentCount; segment++) {
+            const busAddr = list.busAddrOf(segment)
+            expect(busAddr).toBeGreaterThanOrEqual(windowStart)
+            expect((busAddr % (32 * PAGE_BYTES)) + list.busSizeBytesOf(segment)).toBeLessThanOrEqual(32 * PAGE_BYTES)
+          }
+        }
+        device.freeCoherent(0, block)
+      }
+    }
+  )
 
   it("a buffer longer than the boundary fails for ever, and one without a boundary in its window does not look", () => {
     const { dma } = setUp("iommu")

@@ -3,6 +3,7 @@
  * The devices of a table share them.
  */
 import { assert } from "@vnic/sim/core"
+import { alignedTable } from "./alignedTable.ts"
 import { ALLOCATORS, type AllocatorName, type MakeAllocator } from "./allocators.ts"
 import {
   makeNoFlush,
@@ -43,7 +44,8 @@ const PAST_4_GIB = 2 ** 32
 
 /** All of a table's window, nothing handed out. */
 export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
-  const { costs, flush, host, table } = options
+  const { costs, flush, host } = options
+  const table = alignedTable(options.table)
   const pageBytes = 2 ** table.pageShift
   const isLazy = flush !== "strict"
   assert(!isLazy || table.invalidation !== undefined, "a table that needs no flush cannot be flushed lazily")
