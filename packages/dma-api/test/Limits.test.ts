@@ -8,7 +8,10 @@ import {
   makeScatterList,
   MAP_INVALID,
   MAP_MASK_TOO_NARROW,
-  TO_DEVICE
+  MAP_OUT_OF_MEMORY,
+  TO_DEVICE,
+  type BackendName,
+  type DmaApiOptions
 } from "@vnic/dma-api/core"
 import { makePageAllocator } from "@vnic/sim/core"
 import { BACKENDS, MASK_32, MEMORY_BYTES, PAGE_BYTES, setUp } from "./support/setup.ts"
@@ -57,6 +60,60 @@ describe("masks", () => {
     expect(device.allocCoherent(0, 3 * PAGE_BYTES)).toBeUndefined()
     expect(device.failure[0]).toBe(MAP_MASK_TOO_NARROW)
     expect(device.mappingError(device.mapSingle(0, 0x5000, 64, TO_DEVICE))).toBe(false)
+  })
+})
+
+describe("coherent memory below a narrow mask", () => {
+  const ZONE_BYTES = 2 ** 24
+  const BLOCK_PAGES = 1024
+
+  /** 64 MiB of which one block below 16 MiB is free and one above, which is handed out first. */
+  const zones = (backend: BackendName, changes: Partial<DmaApiOptions>) => {
+    const pages = makePageAllocator(4 * ZONE_BYTES, PAGE_BYTES)
+    const blocks = Array.from({ length: 16 }, () => pages.allocate(10))
+    pages.free(blocks[2]!)
+    pages.free(blocks[15]!)
+    const bytes = new Uint8Array(4 * ZONE_BYTES).fill(0xa5, blocks[2]!, ZONE_BYTES)
+    const { dma } = setUp(backend, { pages, bytes, ...changes }, { pageCount: 2 ** 14 })
+    const device = dma.attach("old0", MASK_32)
+    expect(device.dmaSetCoherentMask(ZONE_BYTES - 1)).toBe(0)
+    return { bytes, device, pages }
+  }
+
+  const backends: ReadonlyArray<readonly [BackendName, Partial<DmaApiOptions>]> = [
+    ["direct", {}],
+    ["bounce", { bounce: { isForced: false, slotCount: 256 } }],
+    ["iommu", { allocator: "identity" }]
+  ]
+
+  it.each(backends)("%s: is had as long as any is free there, and nothing else is kept", (backend, changes) => {
+    const { bytes, device, pages } = zones(backend, changes)
+    const taken = pages.pagesUsed
+    for (let page = 1; page <= BLOCK_PAGES; page++) {
+      const { busAddr, phys, sizeBytes } = device.allocCoherent(0, PAGE_BYTES)!
+      expect([busAddr, pages.pagesUsed]).toEqual([phys, taken + page])
+      expect(busAddr + sizeBytes).toBeLessThanOrEqual(ZONE_BYTES)
+      expect([bytes[phys], bytes[phys + sizeBytes - 1]]).toEqual([0, 0])
+    }
+    expect(device.counters.failures.some((count) => count > 0)).toBe(false)
+    expect(device.allocCoherent(0, PAGE_BYTES)).toBeUndefined()
+    expect([device.failure[0], pages.pagesUsed]).toEqual([MAP_MASK_TOO_NARROW, taken + BLOCK_PAGES])
+    // What lies above was not lost.
+    while (pages.pagesUsed < pages.pageCount) expect(pages.allocate(0)).toBeGreaterThanOrEqual(ZONE_BYTES)
+    expect(device.allocCoherent(0, PAGE_BYTES)).toBeUndefined()
+    expect(device.failure[0]).toBe(MAP_OUT_OF_MEMORY)
+  })
+
+  it("window: is looked for on the bus", () => {
+    const windowStart = 0x10_0000
+    const { dma, pages } = setUp("window", {}, { windowStart })
+    const device = dma.attach("old0", MASK_32)
+    const high = pages.allocate(5)
+    pages.free(high)
+    device.limits.coherentMask = windowStart + PAGE_BYTES - 1
+    expect(device.allocCoherent(0, PAGE_BYTES)).toMatchObject({ busAddr: windowStart, phys: 0 })
+    expect(device.allocCoherent(0, PAGE_BYTES)).toBeUndefined()
+    expect([device.failure[0], pages.pagesUsed]).toEqual([MAP_MASK_TOO_NARROW, 1])
   })
 })
 

@@ -52,8 +52,13 @@ export interface Backend {
   beginUnmap(cpu: number): number
   /** A list as a whole; without them each of its entries is mapped by itself. */
   readonly lists?: ListBackend
-  /** Ranges without memory; without them `dmaIovaTryAlloc` is always false. */
+  /**
+   * Ranges without memory. Without them `dmaIovaTryAlloc` is always false, and a bus address is not chosen: it is
+   * that of the memory, and of memory that lies too high there is none.
+   */
   readonly ranges?: RangeBackend
+  /** Where memory begins on the bus then; 0 when left out. */
+  readonly memoryStart?: BusAddr
   syncForCpu(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void
   syncForDevice(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void
   needsSync(busAddr: BusAddr): boolean

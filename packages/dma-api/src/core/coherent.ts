@@ -1,4 +1,9 @@
-/** Coherent memory: whole pages, zeroed, naturally aligned. */
+/**
+ * Coherent memory: whole pages, zeroed, naturally aligned.
+ *
+ * MODEL: memory has no zones. A block that must lie low is searched for: what the page allocator offers higher up is
+ * held until one fits or none is left, and then given back, which takes no time.
+ */
 import type { Pages, PhysAddr } from "./types.ts"
 
 /** Where coherent blocks come from. */
@@ -8,11 +13,25 @@ export interface CoherentMemory {
   readonly bytes: Uint8Array
 }
 
-/** A zeroed block of at least `sizeBytes`, or -1. */
-export function allocateBlock(memory: CoherentMemory, sizeBytes: number): PhysAddr {
-  const order = memory.pages.orderFor(sizeBytes)
-  const phys = memory.pages.allocate(order)
-  if (phys >= 0) memory.bytes.fill(0, phys, phys + memory.pages.pageSizeBytes * 2 ** order)
+/** No block of that size is free. */
+export const BLOCK_NONE: PhysAddr = -1
+/** Blocks may be free, but none that begins low enough. */
+export const BLOCK_TOO_HIGH: PhysAddr = -2
+
+/** A zeroed block of at least `sizeBytes` that begins at `startMax` or below; BLOCK_NONE or BLOCK_TOO_HIGH. */
+export function allocateBlock({ bytes, pages }: CoherentMemory, sizeBytes: number, startMax: PhysAddr): PhysAddr {
+  if (startMax < 0) return BLOCK_TOO_HIGH
+  const order = pages.orderFor(sizeBytes)
+  const tooHigh: Array<PhysAddr> = []
+  let phys = pages.allocate(order)
+  while (phys > startMax) {
+    tooHigh.push(phys)
+    phys = pages.allocate(order)
+  }
+  // The last one first, so that the page allocator's free lists are as they were.
+  for (const held of tooHigh.toReversed()) pages.free(held)
+  if (phys < 0) return tooHigh.length > 0 ? BLOCK_TOO_HIGH : BLOCK_NONE
+  bytes.fill(0, phys, phys + pages.pageSizeBytes * 2 ** order)
   return phys
 }
 

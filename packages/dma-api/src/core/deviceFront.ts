@@ -1,10 +1,11 @@
 /**
- * The front of every device: it checks arguments, tells debug, counts, and keeps coherent memory; how a bus
+ * The front of every device: it checks arguments, tells debug and counts; how a bus
  * address is come by is its backend's business.
  */
 import { fail } from "@vnic/sim/core"
 import { makeCalls, type Backend, type BackendContext, type Calls, type MapEnds } from "./backend.ts"
-import { allocateBlock, freeBlock, type CoherentMemory } from "./coherent.ts"
+import type { CoherentMemory } from "./coherent.ts"
+import { CoherentCalls } from "./coherentCalls.ts"
 import type { DmaDebug } from "./debug.ts"
 import {
   checkMap,
@@ -12,26 +13,16 @@ import {
   makeDeviceCounters,
   makeDeviceLimits,
   makeResults,
-  type Coherent,
   type Device,
   type DeviceLimits
 } from "./device.ts"
 import { ListCalls } from "./listCalls.ts"
-import {
-  directionOfTag,
-  KIND_COHERENT as kindCoherent,
-  KIND_SG as kindSg,
-  KIND_SINGLE as kindSingle,
-  kindOfTag,
-  tagOf
-} from "./mappings.ts"
+import { directionOfTag, KIND_SG as kindSg, KIND_SINGLE as kindSingle, kindOfTag, tagOf } from "./mappings.ts"
 import { RangeCalls } from "./rangeCalls.ts"
 import {
-  BIDIRECTIONAL,
   DMA_MAPPING_ERROR as dmaMappingError,
   EIO,
   MAP_OK as mapOk,
-  MAP_OUT_OF_MEMORY,
   type BusAddr,
   type Direction,
   type Host,
@@ -40,7 +31,6 @@ import {
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const DMA_MAPPING_ERROR = dmaMappingError
-const KIND_COHERENT = kindCoherent
 const KIND_SG = kindSg
 const KIND_SINGLE = kindSingle
 const MAP_OK = mapOk
@@ -69,12 +59,13 @@ export class DeviceFront implements Device, MapEnds {
   declare readonly debugId: number
   /** The step that leaves a plain call. */
   declare readonly leaveStep: number
-  declare private readonly coherent: CoherentMemory
   /** What a mapping adds to the counters of maps and unmaps: 1, or 0 when it reaches no table. */
   declare private readonly tableMaps: number
   declare private readonly mapStep: number
   declare private readonly unmapStep: number
   declare private readonly listCalls: ListCalls
+  declare readonly allocCoherent: Device["allocCoherent"]
+  declare readonly freeCoherent: Device["freeCoherent"]
   declare readonly mapSg: Device["mapSg"]
   declare readonly mapSgtable: Device["mapSgtable"]
   declare readonly unmapSg: Device["unmapSg"]
@@ -95,7 +86,6 @@ export class DeviceFront implements Device, MapEnds {
     const { host } = options
     this.name = options.name
     this.host = host
-    this.coherent = options.coherent
     this.debug = options.debug
     this.limits = makeDeviceLimits(options.dmaMask)
     this.debugId = options.debug?.addDevice(options.name, this.limits) ?? 0
@@ -108,6 +98,9 @@ export class DeviceFront implements Device, MapEnds {
     this.leaveStep = host.define("dma: leave", (cpu) => host.leave(cpu))
     this.mapStep = host.define("dma map", (cpu) => this.backend.beginMap(cpu))
     this.unmapStep = host.define("dma unmap", (cpu) => this.backend.beginUnmap(cpu))
+    const coherent = new CoherentCalls(this, options.coherent)
+    this.allocCoherent = coherent.allocCoherent
+    this.freeCoherent = coherent.freeCoherent
     const lists = new ListCalls(this)
     this.listCalls = lists
     this.mapSg = lists.mapSg
@@ -252,13 +245,8 @@ export class DeviceFront implements Device, MapEnds {
     return this.mapNow(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
   }
 
-  private readonly mapNow = (
-    cpu: number,
-    phys: PhysAddr,
-    sizeBytes: number,
-    tag: number,
-    attributes: number
-  ): BusAddr => {
+  /** Maps at once. */
+  readonly mapNow = (cpu: number, phys: PhysAddr, sizeBytes: number, tag: number, attributes: number): BusAddr => {
     this.setMap(cpu, phys, sizeBytes, tag, attributes)
     this.calls.thens[cpu] = this.leaveStep
     this.host.runAlone(cpu, this.mapStep)
@@ -287,13 +275,7 @@ export class DeviceFront implements Device, MapEnds {
   }
 
   /** True when a mapping of this kind was undone. */
-  private readonly unmapNow = (
-    cpu: number,
-    busAddr: BusAddr,
-    sizeBytes: number,
-    tag: number,
-    attributes: number
-  ): boolean => {
+  readonly unmapNow = (cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number, attributes: number): boolean => {
     if (!this.setUnmap(cpu, busAddr, sizeBytes, tag, attributes)) return false
     this.calls.thens[cpu] = this.leaveStep
     this.host.runAlone(cpu, this.unmapStep)
@@ -308,29 +290,6 @@ export class DeviceFront implements Device, MapEnds {
   readonly syncSingleForDevice = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
     this.debug?.syncedForDevice(this.debugId, cpu, busAddr, sizeBytes, direction)
     if (this.backend.isSynced) this.backend.syncForDevice(cpu, busAddr, sizeBytes, direction)
-  }
-
-  readonly allocCoherent = (cpu: number, sizeBytes: number): Coherent | undefined => {
-    checkMap(sizeBytes, BIDIRECTIONAL)
-    const phys = allocateBlock(this.coherent, sizeBytes)
-    if (phys < 0) {
-      this.noteFailure(cpu, MAP_OUT_OF_MEMORY)
-      return undefined
-    }
-    const busAddr = this.mapNow(cpu, phys, sizeBytes, tagOf(KIND_COHERENT, BIDIRECTIONAL), 0)
-    if (isMappingError(busAddr)) {
-      freeBlock(this.coherent, phys)
-      return undefined
-    }
-    return { phys, busAddr, sizeBytes }
-  }
-
-  readonly freeCoherent = (cpu: number, block: Coherent): void => {
-    const { busAddr, phys, sizeBytes } = block
-    // Where debug knows better than the driver where the block lies, that is what goes.
-    const really = this.debug?.freeing(this.debugId, cpu, busAddr, phys, sizeBytes) ?? phys
-    const isUndone = this.unmapNow(cpu, busAddr, sizeBytes, tagOf(KIND_COHERENT, BIDIRECTIONAL), 0)
-    if (isUndone) freeBlock(this.coherent, really)
   }
 
   readonly mappingError = (busAddr: BusAddr): boolean => {

@@ -78,10 +78,12 @@ export interface WindowOptions {
 
 /** The direct backend with the window's start added to every address. */
 export class WindowBackend extends DirectBackend {
+  declare readonly memoryStart: BusAddr
   declare private readonly window: MemoryWindow
 
   constructor({ costs, host, window }: WindowOptions, context: BackendContext) {
     super({ host, costs, memoryBytes: window.start + window.memoryBytes }, context)
+    this.memoryStart = window.start
     this.window = window
   }
 
