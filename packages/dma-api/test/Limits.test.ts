@@ -3,15 +3,19 @@ import { describe, expect, it } from "vitest"
 import {
   ALLOCATOR_NAMES,
   ATTR_SKIP_CPU_SYNC,
+  DMA_MAPPING_ERROR,
   EIO,
   FROM_DEVICE,
   makeScatterList,
   MAP_INVALID,
   MAP_MASK_TOO_NARROW,
+  MAP_OK,
   MAP_OUT_OF_MEMORY,
   TO_DEVICE,
+  type AllocatorName,
   type BackendName,
-  type DmaApiOptions
+  type DmaApiOptions,
+  type Table
 } from "@vnic/dma-api/core"
 import { makePageAllocator } from "@vnic/sim/core"
 import { BACKENDS, MASK_32, MEMORY_BYTES, PAGE_BYTES, setUp } from "./support/setup.ts"
@@ -198,14 +202,33 @@ describe("limits", () => {
 
   it("sizes and boundaries that a driver may ask for", () => {
     const direct = setUp("direct").dma.attach("nic0", MASK_32)
-    expect([direct.dmaMaxMappingSize(), direct.dmaOptMappingSize()]).toEqual(
-      Array.from({ length: 2 }, () => Number.MAX_SAFE_INTEGER)
-    )
+    expect([direct.dmaMaxMappingSize(), direct.dmaOptMappingSize()]).toEqual([2 ** 31 - 1, 2 ** 31 - 1])
     expect([direct.dmaGetMergeBoundary(), direct.dmaNeedSync(0)]).toEqual([0, false])
     const cached = setUp("iommu", { allocator: "rbtree-rcache" }).dma.attach("nic0", MASK_32)
     expect([cached.dmaOptMappingSize(), cached.dmaGetMergeBoundary()]).toEqual([128 * 1024, PAGE_BYTES - 1])
-    expect(setUp("iommu").dma.attach("nic0", MASK_32).dmaOptMappingSize()).toBe(Number.MAX_SAFE_INTEGER)
+    expect(setUp("iommu").dma.attach("nic0", MASK_32).dmaOptMappingSize()).toBe(2 ** 31 - 1)
     expect(setUp("iommu", { allocator: "identity" }).dma.attach("nic0", MASK_32).dmaGetMergeBoundary()).toBe(0)
+  })
+
+  const ways: ReadonlyArray<readonly [name: string, backend: BackendName, allocator: AllocatorName]> = [
+    ["direct", "direct", "bitmap"],
+    ["bounce", "bounce", "bitmap"],
+    ...ALLOCATOR_NAMES.map((allocator) => [allocator, "iommu", allocator] as const)
+  ]
+
+  it.each(ways)("%s: the longest buffer of one map is mapped, and a longer one is not", (_, backend, allocator) => {
+    const table: Table = { pageShift: 12, windowStart: 0, pageCount: 2 ** 22, insert: () => 0, remove: () => {} }
+    const { dma } = setUp(backend, { debug: false, table, allocator })
+    const device = dma.attach("nic0", 2 ** 40 - 1)
+    const longest = device.dmaMaxMappingSize()
+    for (const phys of [PAGE_BYTES, PAGE_BYTES + 2047]) {
+      const busAddr = device.mapSingle(0, phys, longest, TO_DEVICE)
+      expect(device.failure[0]).toBe(MAP_OK)
+      device.unmapSingle(0, busAddr, longest, TO_DEVICE)
+    }
+    if (backend === "bounce") expect(device.mapSingle(0, 0, longest + 1, TO_DEVICE)).toBe(DMA_MAPPING_ERROR)
+    else expect(() => device.mapSingle(0, 0, longest + 1, TO_DEVICE)).toThrow("2 GiB")
+    expect(dma.snapshot()).toMatchObject({ live: 0, iovaPagesUsed: 0 })
   })
 
   it.each(BACKENDS)("%s: attributes are taken at map and unmap", (backend) => {

@@ -67,6 +67,7 @@ export interface Backend {
   /** The device's limits have changed. */
   limitsChanged(): void
   readonly requiredMask: number
+  /** What it can map at once, whatever a call can say. */
   readonly maxMappingBytes: number
   readonly optMappingBytes: number
   /** An IOMMU page less 1, or 0. */

@@ -116,7 +116,10 @@ export interface Device {
   dmaSetSegBoundary(mask: number): void
   /** dma_set_min_align_mask: these low bits of a buffer's address are kept on the bus. */
   dmaSetMinAlignMask(mask: number): void
-  /** dma_max_mapping_size: the longest buffer that one map takes, bytes. */
+  /**
+   * dma_max_mapping_size: the longest buffer that one map takes, bytes; whether memory, mask and window hold one as
+   * long is found at the map, as in the kernel.
+   */
   dmaMaxMappingSize(): number
   /** dma_opt_mapping_size: the longest one whose map takes the quick way. */
   dmaOptMappingSize(): number
@@ -173,6 +176,13 @@ export interface DeviceLimits {
   segBoundaryMask: number
   minAlignMask: number
 }
+
+/**
+ * No map takes more bytes.
+ * MODEL: a mapping's size is a signed number of 32 bits, where the kernel has one as wide as an address; so
+ * dma_max_mapping_size says this where the kernel says that there is no limit.
+ */
+export const MAP_BYTES_MAX = 2 ** 31 - 1
 
 /** A segment's size when the driver says nothing [Linux 6.12 dma_get_max_seg_size]. */
 const MAX_SEG_SIZE_BYTES = 65_536

@@ -13,6 +13,7 @@ import {
   makeDeviceCounters,
   makeDeviceLimits,
   makeResults,
+  MAP_BYTES_MAX,
   type Device,
   type DeviceLimits
 } from "./device.ts"
@@ -331,11 +332,11 @@ export class DeviceFront implements Device, MapEnds {
   }
 
   readonly dmaMaxMappingSize = (): number => {
-    return this.backend.maxMappingBytes
+    return Math.min(MAP_BYTES_MAX, this.backend.maxMappingBytes)
   }
 
   readonly dmaOptMappingSize = (): number => {
-    return Math.min(this.backend.maxMappingBytes, this.backend.optMappingBytes)
+    return Math.min(this.dmaMaxMappingSize(), this.backend.optMappingBytes)
   }
 
   readonly dmaGetMergeBoundary = (): number => {
