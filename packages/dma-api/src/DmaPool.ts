@@ -42,7 +42,7 @@ export const makeDmaPool = Effect.fnUntraced(function* (device: DmaDevice, optio
   const create = Effect.suspend(() => {
     const core = dma.core.dmaPoolCreate(device.core, options)
     if (core !== undefined) return Effect.succeed(core)
-    const { alignBytes = 1, boundaryBytes = 0, name, sizeBytes } = options
+    const { alignBytes = 0, boundaryBytes = 0, name, sizeBytes } = options
     return Effect.fail(new DmaPoolError({ device: device.core.name, name, sizeBytes, alignBytes, boundaryBytes }))
   })
   const core = yield* Effect.acquireRelease(create, (pool) => Effect.sync(() => pool.dmaPoolDestroy(CPU)))

@@ -54,15 +54,15 @@ export class DmaPoolError extends Schema.TaggedError<DmaPoolError>()("DmaPoolErr
   device: Schema.String,
   name: Schema.String,
   sizeBytes: Schema.Number,
+  /** These two: 0 when none was asked for. */
   alignBytes: Schema.Number,
-  /** 0 when none was asked for. */
   boundaryBytes: Schema.Number
 }) {
   override get message(): string {
     const { alignBytes, boundaryBytes, sizeBytes } = this
     const pool = `pool ${this.name} of blocks of ${sizeBytes} bytes, alignment ${alignBytes}, boundary ${boundaryBytes}`
     const rules =
-      "blocks have a whole size below 2 GiB, alignment and boundary are powers of two, no block is wider than that"
+      "blocks have a whole size below 2 GiB, no wider than the boundary; it and the alignment are powers of two, or 0"
     return `${this.device}: no ${pool}: ${rules}`
   }
 }

@@ -34,13 +34,16 @@ describe("a pool", () => {
     { alignBytes: 2 ** 32 + 64 },
     { alignBytes: -64 },
     { boundaryBytes: 3 * 2 ** 32 },
+    { alignBytes: NaN },
     { boundaryBytes: NaN },
+    { boundaryBytes: -4096 },
     { boundaryBytes: Infinity },
     { sizeBytes: 2 ** 31 },
     { alignBytes: 48 },
     { sizeBytes: 100, boundaryBytes: 64 },
     { sizeBytes: 100, boundaryBytes: 300 },
-    { sizeBytes: 5000, alignBytes: 4096, boundaryBytes: 4096 }
+    { sizeBytes: 5000, alignBytes: 4096, boundaryBytes: 4096 },
+    { sizeBytes: 5000, boundaryBytes: 5000 }
   ]
 
   it.each(refused)("cannot be had with %o", (options) => {
@@ -53,6 +56,16 @@ describe("a pool", () => {
     expect(poolOf({ sizeBytes: 40, alignBytes: 32 }).pool).toMatchObject({ blockBytes: 64, boundaryBytes: PAGE_BYTES })
     expect(poolOf({ boundaryBytes: 2 ** 33 }).pool).toMatchObject({ blockBytes: 64, boundaryBytes: PAGE_BYTES })
     expect(poolOf({ sizeBytes: 5000 }).pool).toMatchObject({ blockBytes: 5000, chunkBytes: 5000, boundaryBytes: 5000 })
+  })
+
+  it("is as if nobody had asked with an alignment and a boundary of 0", () => {
+    const { blockBytes, boundaryBytes, chunkBytes } = poolOf({ sizeBytes: 5000 }).pool
+    const asked = poolOf({ sizeBytes: 5000, alignBytes: 0, boundaryBytes: 0 }).pool
+    expect(asked).toMatchObject({ blockBytes, boundaryBytes, chunkBytes })
+    // Blocks lie end to end, also across what would be a boundary.
+    const { pool } = poolOf({ sizeBytes: 1000, alignBytes: 0, boundaryBytes: 0 })
+    const first = alloc(pool).busAddr
+    expect([1, 2, 3].map(() => alloc(pool).busAddr - first)).toEqual([1000, 2000, 3000])
   })
 
   const options = fc.record({
@@ -238,6 +251,9 @@ describe("as an Effect", () => {
       expect(error.message).toContain("boundary 32")
       for (const sizeBytes of [NaN, 100.5]) {
         expect(yield* Effect.flip(makeDmaPool(device, { name: "none", sizeBytes }))).toMatchObject({ sizeBytes })
+      }
+      for (const none of [{ boundaryBytes: 0 }, { alignBytes: 0 }]) {
+        expect((yield* makeDmaPool(device, { ...options, ...none })).core.blockBytes).toBe(64)
       }
       const { pages } = yield* DmaHost
       const pool = yield* makeDmaPool(device, options)

@@ -183,7 +183,8 @@ export class DmaApi {
 
   /**
    * dma_pool_create: small blocks of coherent memory for a device. Undefined when they cannot be had: no size, or
-   * one of 2 GiB or more; an alignment or a boundary that is no power of two; a boundary narrower than a block.
+   * one of 2 GiB or more; an alignment or a boundary that is neither 0, for none, nor a power of two; a boundary
+   * narrower than a block.
    */
   dmaPoolCreate(device: Device, options: DmaPoolOptions): DmaPool | undefined {
     const { bytes, costs, host, pages } = this.options

@@ -17,9 +17,12 @@ import type { BusAddr, DmaCosts, Host, PhysAddr } from "./types.ts"
 export interface DmaPoolOptions {
   readonly name: string
   readonly sizeBytes: number
-  /** A power of two; 1 when left out. */
+  /** A power of two; 1 when left out or 0. */
   readonly alignBytes?: number
-  /** No block crosses a multiple of it, a power of two; when left out those of a chunk, and no smaller ones. */
+  /**
+   * No block crosses a multiple of it, a power of two. When left out or 0 there is none: a block may lie anywhere in its
+   * chunk.
+   */
   readonly boundaryBytes?: number
 }
 
@@ -60,18 +63,21 @@ const SIZE_MAX = 0x7fff_ffff
 const LIST_END = -1
 const BLOCK_LIVE = -2
 
+/** A power of two, or 0 for none. */
+const isPowerOrZero = (count: number): boolean => count === 0 || isPowerOfTwo(count)
+
 /** How a pool with these options is laid out; undefined when there cannot be one. */
 export function poolShapeOf(options: DmaPoolOptions, pageBytes: number): DmaPoolShape | undefined {
-  const { alignBytes = 1, name, sizeBytes } = options
-  if (!isPowerOfTwo(alignBytes) || !Number.isSafeInteger(sizeBytes) || sizeBytes <= 0) return undefined
-  const blockBytes = Math.ceil(Math.max(sizeBytes, BLOCK_BYTES_MIN) / alignBytes) * alignBytes
+  const { alignBytes = 0, boundaryBytes: widest = 0, name, sizeBytes } = options
+  if (!isPowerOrZero(alignBytes) || !isPowerOrZero(widest)) return undefined
+  if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0) return undefined
+  const unitBytes = Math.max(1, alignBytes)
+  const blockBytes = Math.ceil(Math.max(sizeBytes, BLOCK_BYTES_MIN) / unitBytes) * unitBytes
   if (blockBytes > SIZE_MAX) return undefined
   const chunkBytes = Math.max(blockBytes, pageBytes)
-  const boundaryBytes = options.boundaryBytes ?? chunkBytes
-  const isWide = boundaryBytes >= chunkBytes
-  if (options.boundaryBytes !== undefined && !isPowerOfTwo(boundaryBytes)) return undefined
+  const boundaryBytes = widest === 0 ? chunkBytes : Math.min(widest, chunkBytes)
   if (boundaryBytes < blockBytes) return undefined
-  return { name, blockBytes, boundaryBytes: isWide ? chunkBytes : boundaryBytes, chunkBytes }
+  return { name, blockBytes, boundaryBytes, chunkBytes }
 }
 
 export interface DmaPoolParts extends DmaPoolShape {
