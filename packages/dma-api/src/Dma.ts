@@ -162,6 +162,12 @@ const failed = (core: Core.Device, mapSite: string, phys: number, sizeBytes: num
   return Effect.fail(new DmaMappingError({ device: core.name, phys, sizeBytes, direction, mapSite, reason }))
 }
 
+/** Undoes what was done for a device. What one that is gone has left behind is a leak, and stays one. */
+const giveBack = (core: Core.Device, undo: () => void): Effect.Effect<void> =>
+  Effect.sync(() => {
+    if (!core.isReleased) undo()
+  })
+
 const map = (
   attached: Attached,
   call: string,
@@ -178,7 +184,7 @@ const map = (
         ? failed(core, site, phys, sizeBytes, direction)
         : Effect.succeed(mappingOf(attached, "single", { phys, busAddr, sizeBytes }, direction, site))
     }),
-    (made) => Effect.sync(() => core.unmapSingle(CPU, made.busAddr, made.sizeBytes, direction, attributes))
+    (made) => giveBack(core, () => core.unmapSingle(CPU, made.busAddr, made.sizeBytes, direction, attributes))
   )
 }
 
@@ -196,7 +202,7 @@ const mapSg =
           ? failed(core, site, list.physOf(0), sizeBytes, direction)
           : Effect.succeed({ segments: segmentsOf(attached, list, direction, site), direction, list })
       }),
-      ({ list }) => Effect.sync(() => core.unmapSg(CPU, list, count, direction, attributes))
+      ({ list }) => giveBack(core, () => core.unmapSg(CPU, list, count, direction, attributes))
     )
   }
 
@@ -223,7 +229,7 @@ const allocCoherent =
           ? failed(core, "allocCoherent", -1, sizeBytes, Core.BIDIRECTIONAL)
           : Effect.succeed(mappingOf(attached, "coherent", block, Core.BIDIRECTIONAL, "allocCoherent"))
       }),
-      (block) => Effect.sync(() => core.freeCoherent(CPU, block))
+      (block) => giveBack(core, () => core.freeCoherent(CPU, block))
     )
   }
 
@@ -262,10 +268,7 @@ const make = Effect.fn("Dma.make")(function* (options: DmaLayerOptions) {
     attach: ({ dmaMask, name }) =>
       Effect.acquireRelease(
         Effect.sync(() => makeDevice(core.attach(name, dmaMask), host, core.debug)),
-        (device) =>
-          Effect.sync(() => {
-            if (!device.core.isReleased) device.core.release()
-          })
+        (device) => giveBack(device.core, () => device.core.release())
       ),
     liveMappings: Effect.sync(() => core.liveMappings()),
     findings: Effect.sync(() => core.findings()),

@@ -45,6 +45,11 @@ export const makeDmaPool = Effect.fnUntraced(function* (device: DmaDevice, optio
     const { alignBytes = 0, boundaryBytes = 0, name, sizeBytes } = options
     return Effect.fail(new DmaPoolError({ device: device.core.name, name, sizeBytes, alignBytes, boundaryBytes }))
   })
-  const core = yield* Effect.acquireRelease(create, (pool) => Effect.sync(() => pool.dmaPoolDestroy(CPU)))
+  const core = yield* Effect.acquireRelease(create, (pool) =>
+    Effect.sync(() => {
+      // Of a device that is gone its memory is a leak, and stays one.
+      if (!device.core.isReleased) pool.dmaPoolDestroy(CPU)
+    })
+  )
   return { alloc: allocFrom(core), core } satisfies DmaPool
 })

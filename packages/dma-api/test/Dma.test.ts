@@ -65,8 +65,10 @@ describe("Dma.layerTest", () => {
       )
       expect(yield* dma.findings).toMatchObject([{ kind: "leak", mapping }])
       expect(yield* dma.liveMappings).toEqual([mapping])
+      // They stay leaks, also when nobody needs them any more.
       yield* Scope.close(outer, Exit.void)
-      expect(yield* dma.liveMappings).toEqual([])
+      expect(yield* dma.liveMappings).toEqual([mapping])
+      expect(yield* dma.findings).toHaveLength(1)
     }).pipe(Effect.provide(Dma.layerTest))
   )
 

@@ -243,6 +243,21 @@ describe("as an Effect", () => {
     }).pipe(Effect.provide(Dma.layerTest))
   )
 
+  it.effect("a pool that outlives its device is a leak", () =>
+    Effect.gen(function* () {
+      const dma = yield* Dma
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const device = yield* dma.attach({ name: "disk0", dmaMask: MASK_32 })
+          yield* (yield* makeDmaPool(device, options)).alloc
+          device.core.release()
+        })
+      )
+      expect(yield* dma.findings).toMatchObject([{ kind: "leak", mapSite: "allocCoherent" }])
+      expect(dma.core.liveCount()).toBe(1)
+    }).pipe(Effect.provide(Dma.layerTest))
+  )
+
   it.effect("what cannot be is an error that says why", () =>
     Effect.gen(function* () {
       const device = yield* (yield* Dma).attach({ name: "disk0", dmaMask: MASK_32 })

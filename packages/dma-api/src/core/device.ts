@@ -163,7 +163,10 @@ export interface Device {
    * watches its bus tells; it is a finding of debug when no live mapping holds the whole range.
    */
   accessed(busAddr: BusAddr, sizeBytes: number, direction: Direction, atPs: number): void
-  /** The device goes, once: what is still mapped is a leak, and so is a range that it still has. */
+  /**
+   * The device goes, once: what is still mapped is a leak, and so is a range that it still has. Whoever maps, unmaps,
+   * syncs, allocates, or sets or asks for what a backend knows after that has a bug, and it throws.
+   */
   release(): void
   readonly isReleased: boolean
 }

@@ -20,6 +20,7 @@ import {
 import { ListCalls } from "./listCalls.ts"
 import { directionOfTag, KIND_SG as kindSg, KIND_SINGLE as kindSingle, kindOfTag, tagOf } from "./mappings.ts"
 import { RangeCalls } from "./rangeCalls.ts"
+import { RELEASED_BACKEND, RELEASED_CALLS } from "./releasedDevice.ts"
 import {
   DMA_MAPPING_ERROR as dmaMappingError,
   EIO,
@@ -54,8 +55,8 @@ export class DeviceFront implements Device, MapEnds {
   declare readonly limits: DeviceLimits
   isReleased = false
   declare readonly host: Host
-  declare readonly calls: Calls
-  declare readonly backend: Backend
+  declare calls: Calls
+  declare backend: Backend
   declare readonly debug: DmaDebug | undefined
   declare readonly debugId: number
   /** The step that leaves a plain call. */
@@ -355,5 +356,7 @@ export class DeviceFront implements Device, MapEnds {
     if (this.isReleased) fail("a device was released twice")
     this.isReleased = true
     this.debug?.released(this.debugId)
+    this.backend = RELEASED_BACKEND
+    this.calls = RELEASED_CALLS
   }
 }

@@ -175,9 +175,9 @@ export class ListCalls {
   ): boolean => {
     const { calls, debug, debugId } = this.front
     const said = tagOf(KIND_SG, direction)
+    calls.lists[cpu] = list
     const segments = debug?.unmappedList(debugId, cpu, list, entryCount, said) ?? list.segmentCount
     if (segments === 0) return false
-    calls.lists[cpu] = list
     calls.entryCounts[cpu] = list.entryCount
     calls.tags[cpu] = tagOf(KIND_SG, list.direction)
     calls.attributes[cpu] = attributes
