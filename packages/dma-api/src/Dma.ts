@@ -56,7 +56,7 @@ export interface DmaDevice {
     direction: Direction,
     options?: MapOptions
   ) => Effect.Effect<Core.Mapping, DmaMappingError, Scope.Scope>
-  /** The same for a list of buffers: its segments as the device sees them, as many or fewer. */
+  /** The same for a list of buffers: its segments as the device sees them, as many or fewer. Without one it is `Invalid`. */
   readonly mapSg: (
     buffers: ReadonlyArray<SgBuffer>,
     direction: Direction,
@@ -157,10 +157,14 @@ const mappingOf = (
   mappedAtPs: host.localPs[CPU]!
 })
 
-const failed = (core: Core.Device, mapSite: string, phys: number, sizeBytes: number, direction: Direction) => {
-  const reason = Core.MAP_FAILURES[core.failure[CPU]!] as DmaMappingError["reason"]
-  return Effect.fail(new DmaMappingError({ device: core.name, phys, sizeBytes, direction, mapSite, reason }))
-}
+const failed = (
+  core: Core.Device,
+  mapSite: string,
+  phys: number,
+  sizeBytes: number,
+  direction: Direction,
+  reason = Core.MAP_FAILURES[core.failure[CPU]!] as DmaMappingError["reason"]
+) => Effect.fail(new DmaMappingError({ device: core.name, phys, sizeBytes, direction, mapSite, reason }))
 
 /** Undoes what was done for a device. What one that is gone has left behind is a leak, and stays one. */
 const giveBack = (core: Core.Device, undo: () => void): Effect.Effect<void> =>
@@ -193,6 +197,7 @@ const mapSg =
   (buffers, direction, { attributes = 0, site = "mapSg" } = {}) => {
     const { at, core } = attached
     const count = buffers.length
+    if (count === 0) return failed(core, site, -1, 0, direction, "Invalid")
     return Effect.acquireRelease(
       Effect.suspend(() => {
         const list = Core.makeScatterList(count)

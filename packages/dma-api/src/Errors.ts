@@ -12,13 +12,16 @@ const texts = {
   TableRefused: "the translation table did not take the entries; a later try may succeed",
   OutOfMemory: "no pages are free for coherent memory",
   BounceFull: "no slots of the bounce buffer are free; unmap something",
-  Invalid: "an alignment that the IOMMU's pages cannot keep, or a buffer that is too long; no unmap will help"
+  Invalid: "no buffer, one that is too long, or an alignment that the IOMMU's pages cannot keep; no unmap will help"
 }
 
 /** A map failed. Nothing is mapped, and nothing has to be undone. */
 export class DmaMappingError extends Schema.TaggedError<DmaMappingError>()("DmaMappingError", {
   device: Schema.String,
-  /** The buffer, of a list its first one, bytes; -1 for coherent memory, whose place is not the caller's choice. */
+  /**
+   * The buffer, of a list its first one, bytes; -1 for a list without one, and for coherent memory, whose place is not
+   * the caller's choice.
+   */
   phys: Schema.Int,
   /** Of a list the sum. */
   sizeBytes: Schema.Int,

@@ -104,6 +104,17 @@ describe("Dma.layerTest", () => {
     }).pipe(Effect.provide(Dma.layerTest))
   )
 
+  it.effect("a list without a buffer is an error, and no defect", () =>
+    Effect.gen(function* () {
+      const dma = yield* Dma
+      const device = yield* dma.attach(NIC)
+      const error = yield* Effect.flip(device.mapSg([], FROM_DEVICE, { site: "read" }))
+      expect(error).toMatchObject({ reason: "Invalid", device: "nic0", mapSite: "read", phys: -1, sizeBytes: 0 })
+      expect(error.message).toContain("no buffer")
+      expect([yield* dma.liveMappings, yield* dma.findings]).toEqual([[], []])
+    }).pipe(Effect.scoped, Effect.provide(Dma.layerTest))
+  )
+
   it.effect("a list lives as long as its scope, and is synced whole", () =>
     Effect.gen(function* () {
       const dma = yield* Dma
