@@ -5,7 +5,7 @@
  * the simulator that allocate, free and drain at random, and a note of whose each page is.
  */
 import { describe, expect, it } from "vitest"
-import { makePrng } from "@vnic/sim/core"
+import { ACCOUNT_DMA_API, makePrng } from "@vnic/sim/core"
 import { IOVA_NONE } from "../src/core/iova/allocator.ts"
 import { makeRcacheAllocator } from "../src/core/iova/rcache.ts"
 import { cpusOf } from "./support/rcache.ts"
@@ -85,6 +85,42 @@ describe("several CPUs at once", () => {
     expect(failures).toBeGreaterThan(0)
     const tree = cpus.lockCounts().find(({ name }) => name === "iova tree")!
     expect(tree.contended).toBeGreaterThan(0)
+  })
+
+  it("that drain take also what a CPU ahead of them frees only later", () => {
+    const { cpus, timeline } = cpusOf(2)
+    const pageCount = 8
+    const allocator = makeRcacheAllocator(windowOf(pageCount, pageCount, cpus), { depot: "trimmed" })
+    let freedPs = 0
+    let takenPs = 0
+    // One page after the other until none is left; then, long after and without a wait between, the last one goes.
+    let last = IOVA_NONE
+    const fill = cpus.define("fill", (cpu) => allocator.beginAllocate(cpu, 1, 1, pageCount, -1, filled))
+    const filled = cpus.define("filled", (cpu) => {
+      const first = allocator.firsts[cpu]!
+      if (first !== IOVA_NONE) {
+        last = first
+        return fill
+      }
+      cpus.wake(1, take)
+      return cpus.lookAgain(cpu, free)
+    })
+    const free = cpus.define("free", (cpu) => {
+      cpus.spend(cpu, ACCOUNT_DMA_API, 10_000_000)
+      freedPs = cpus.localPs[cpu]!
+      return allocator.beginFree(cpu, last, 1, asleep)
+    })
+    const asleep = cpus.define("asleep", (cpu) => cpus.sleep(cpu))
+    const take = cpus.define("take", (cpu) => allocator.beginAllocate(cpu, 1, 1, pageCount, -1, taken))
+    const taken = cpus.define("taken", (cpu) => {
+      expect(allocator.firsts[cpu]).toBe(last)
+      takenPs = cpus.localPs[cpu]!
+      return cpus.sleep(cpu)
+    })
+    cpus.wake(0, fill)
+    timeline.runUntil(1e12, Infinity)
+    expect(takenPs).toBeGreaterThan(0)
+    expect(takenPs).toBeLessThan(freedPs)
   })
 
   it("whose ranges come back to them hardly ever meet at the tree", () => {

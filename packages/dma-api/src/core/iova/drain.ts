@@ -6,7 +6,9 @@
  * [Linux 6.12 drivers/iommu/iova.c iova_magazine_free_pfns, free_cpu_cached_iovas, free_global_cached_iovas,
  * iova_depot_work_func]
  * MODEL: a CPU's own lock is no lock of the host, since only a drain by another CPU ever meets it; such a drain
- * finds a CPU's magazines as they are at that CPU's local time, which may be ahead of the drain's.
+ * finds a CPU's magazines as they are at that CPU's local time, which may be ahead of the drain's. What that CPU frees
+ * only later is then in the tree already, so a page may be handed out at a simulated time at which its last user has
+ * it still: for so long the two overlap in time, though not in the order of the steps. `ring` keeps such pages back.
  * MODEL: a drain takes the tree's lock for magazines with ranges in them only.
  */
 import { ACCOUNT_IOVA } from "@vnic/sim/core"
