@@ -56,7 +56,7 @@ export interface DmaDevice {
     direction: Direction,
     options?: MapOptions
   ) => Effect.Effect<Core.Mapping, DmaMappingError, Scope.Scope>
-  /** The same for a list of buffers: its segments as the device sees them, as many or fewer. Without one it is `Invalid`. */
+  /** The same for a list of buffers: its segments as the device sees them, as many or fewer. Empty, it is `Invalid`. */
   readonly mapSg: (
     buffers: ReadonlyArray<SgBuffer>,
     direction: Direction,

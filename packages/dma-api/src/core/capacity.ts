@@ -31,10 +31,10 @@ const inParts = (starts: ReadonlyArray<number>, pages: number, fill: typeof inRo
 
 /**
  * Ranges of `pages` that fit into a window of `windowPages` whose first page is reserved, when they are allocated one
- * after the other and nothing is given back between: at least so many. Exactly so many where the length is a power of two
- * of at least 1,024, but for small ranges in four pools: those lie closer in pools that are not their CPU's own.
- * Of `ring` it is the most there can be: pages at the ends of segments may stay unused. `identity` gives the addresses of
- * the memory: the memory says how many.
+ * after the other and nothing is given back between: at least so many. Exactly so many where the length is a power of
+ * two of at least 1,024, but for small ranges in four pools: those lie closer in pools that are not their CPU's own.
+ * Of `ring` it is the most there can be: pages at the ends of segments may stay unused. `identity` gives the addresses
+ * of the memory: the memory says how many.
  */
 export function rangesThatFit(allocator: AllocatorName, windowPages: number, pageShift: number, pages: number): number {
   const isLarge = pages > SMALL_PAGES_MAX

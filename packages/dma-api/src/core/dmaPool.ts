@@ -20,8 +20,8 @@ export interface DmaPoolOptions {
   /** A power of two; 1 when left out or 0. */
   readonly alignBytes?: number
   /**
-   * No block crosses a multiple of it, a power of two. When left out or 0 there is none: a block may lie anywhere in its
-   * chunk.
+   * No block crosses a multiple of it, a power of two. When left out or 0 there is none: a block may lie anywhere in
+   * its chunk.
    */
   readonly boundaryBytes?: number
 }

@@ -132,7 +132,7 @@ export class RedBlack {
     }
   }
 
-  /** Puts a node that was taken between two neighbours, NIL where there is none. The room above may have changed too. */
+  /** Puts a node that was taken between two neighbours, NIL where there is none. The room above may have changed. */
   readonly insertBetween = (node: number, below: number, above: number): void => {
     const nodes = this.nodes
     const isLeft = above !== NIL && nodes[above + LEFT] === NIL
