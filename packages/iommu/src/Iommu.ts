@@ -76,7 +76,7 @@ const NO_INVALIDATIONS: InvalidationCounts = { global: 0, domain: 0, page: 0, co
 const NO_HYPERCALLS: HypercallCounts = { putTce: 0, putTceIndirect: 0, stuffTce: 0, getTce: 0 }
 
 /** MODEL: a VT-d domain has 48 bits of bus addresses, of which the lowest 4 GiB are handed out. */
-const VTD_WINDOW_BYTES = 2 ** 32
+export const VTD_WINDOW_BYTES = 2 ** 32
 const VTD_LEVELS = 4
 /** What a domain without a mapping takes: root, contexts, queue, status words, top table. */
 const VTD_TABLES_BYTES = 5 * VTD_PAGE_BYTES

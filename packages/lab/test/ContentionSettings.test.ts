@@ -78,7 +78,8 @@ describe("refused", () => {
     [{ pattern: "two-ring" }, "--pattern: two-ring is no pattern; did you mean two-rings?"],
     [{ granule: 1025 }, "--granule: 1025 is not a whole number from 1 to 1024"],
     [{ direction: "to-devise" }, "--direction: to-devise is unknown; did you mean to-device?"],
-    [{ maskBits: 19 }, "--mask-bits: 19 is not a whole number from 20 to 64"],
+    [{ maskBits: 19 }, "--mask-bits: 19 is not a whole number from 20 to 32"],
+    [{ maskBits: 33 }, "from 20 to 32; the bus addresses of every platform here end at 4 GiB"],
     [{ delay: "5" }, "--delay: 5 has no unit"],
     [{ delay: "11 ms" }, "--delay: 11 ms is not between 0 and 10 ms"],
     [{ delay: "-1 us" }, "--delay: -1 us is not between"],
@@ -124,5 +125,13 @@ describe("room", () => {
     expect(refusal(fifo(16, { line: "ring", threads: "16", maskBits: 20 }))).toContain("15 threads fit")
     expect(refusal(fifo(512, { line: "ring", threads: "1", maskBits: 20 }))).toContain("a wider mask")
     expect(refusal(fifo(512, { line: "rbtree-x86", threads: "1024" }))).toBeUndefined()
+  })
+
+  it("ends at what the platform hands out, however wide the mask", () => {
+    const vtd = { line: "ring", profile: "x86-sandybridge" }
+    expect(refusal(fifo(65_536, { ...vtd, threads: "15" }))).toBeUndefined()
+    // 2^20 pages, of which the first is left alone.
+    expect(refusal(fifo(65_536, { ...vtd, threads: "16" }))).toContain("15 threads fit")
+    expect(refusal(fifo(65_536, { ...vtd, threads: "32" }))).toContain("room for 1,048,575; 15 threads fit")
   })
 })

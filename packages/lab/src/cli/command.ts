@@ -124,7 +124,7 @@ const contention = Command.make(
     pattern: optionalText("pattern", "NAME", "once (default), fifo:N, two-rings:N or random:N"),
     granule: optionalNumber("granule", "IOMMU pages of 4 KiB that a call maps (default: 1)"),
     direction: optionalText("direction", "NAME", "bidirectional (default), to-device or from-device"),
-    maskBits: optionalNumber("mask-bits", "Address bits of the device (default: 32)"),
+    maskBits: optionalNumber("mask-bits", "Address bits of the device, 20 to 32 (default: 32)"),
     delay: optionalText("delay", "TIME", "Busy-wait between map and unmap, as in '5 us'"),
     flush: optionalText("flush", "POLICY", "strict, lazy-global or lazy-per-cpu; not for TCE tables"),
     profile: optionalText("profile", "NAME", "Platform in place of each line's own"),

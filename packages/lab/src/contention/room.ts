@@ -1,5 +1,6 @@
 /** Whether a study's live mappings fit into the address space; found out before anything runs. */
 import { allocatorTraits, rangesThatFit } from "@vnic/dma-api"
+import { VTD_WINDOW_BYTES } from "@vnic/iommu"
 import { FlagInvalid } from "../Errors.ts"
 import type { Line } from "./lines.ts"
 import { slotsOf } from "./patterns.ts"
@@ -20,8 +21,8 @@ export const hasOwnBuffers = (line: Line): boolean =>
 
 /** Pages of a platform's address space that a device with this mask reaches. */
 const reachablePages = (line: Line, maskBits: number): number => {
-  const reachBytes = Math.min(2 ** maskBits, 2 ** 48)
-  return (iommuKindOf(line.profile) === "vtd" ? reachBytes : Math.min(reachBytes, TCE_WINDOW_BYTES)) / 2 ** PAGE_SHIFT
+  const windowBytes = iommuKindOf(line.profile) === "vtd" ? VTD_WINDOW_BYTES : TCE_WINDOW_BYTES
+  return Math.min(2 ** maskBits, windowBytes) / 2 ** PAGE_SHIFT
 }
 
 /** Mappings of this size that a line can keep: as many as there are addresses, or buffers where those are the addresses. */

@@ -48,7 +48,8 @@ const THREADS_MAX = 1024
 const GRANULE_PAGES_MAX = 1024
 const DELAY_PS_MAX = 10e9
 const MASK_BITS_MIN = 20
-const MASK_BITS_MAX = 64
+/** More bits reach nothing: no window lies higher. */
+const MASK_BITS_MAX = 32
 const SEED_MAX = 0xffff_ffff
 const ALL = "all"
 
@@ -56,10 +57,15 @@ const invalid = (flag: string, reason: string): never => {
   throw new FlagInvalid({ flag, reason })
 }
 
-const whole = (flag: string, value: number, low: number, high: number): number =>
+const whole = (flag: string, value: number, low: number, high: number, why = ""): number =>
   Number.isInteger(value) && value >= low && value <= high
     ? value
-    : invalid(flag, `${value} is not a whole number from ${low} to ${high}`)
+    : invalid(flag, `${value} is not a whole number from ${low} to ${high}${why}`)
+
+const maskBitsOf = (value: number): number => {
+  const why = "; the bus addresses of every platform here end at 4 GiB"
+  return whole("--mask-bits", value, MASK_BITS_MIN, MASK_BITS_MAX, value > MASK_BITS_MAX ? why : "")
+}
 
 /** A flag's text, which may not be empty. */
 const given = (flag: string, written: string): string =>
@@ -153,7 +159,7 @@ export const settingsOf = (written: Written): Settings => {
     pattern: patternOf(written.pattern ?? "once"),
     granulePages: whole("--granule", written.granule ?? 1, 1, GRANULE_PAGES_MAX),
     direction: word("--direction", written.direction ?? DIRECTIONS[0], DIRECTIONS),
-    maskBits: whole("--mask-bits", written.maskBits ?? 32, MASK_BITS_MIN, MASK_BITS_MAX),
+    maskBits: maskBitsOf(written.maskBits ?? MASK_BITS_MAX),
     delayPs: delayOf(written.delay ?? "0 us"),
     seed: whole("--seed", written.seed ?? 1, 0, SEED_MAX),
     isExact: written.exact ?? false
