@@ -127,6 +127,22 @@ describe("room", () => {
     expect(refusal(fifo(512, { line: "rbtree-x86", threads: "1024" }))).toBeUndefined()
   })
 
+  it("is refused by a flag that was given", () => {
+    const narrow: Written = { line: "rbtree-x86", threads: "1", maskBits: 20 }
+    expect(refusal({ ...narrow, granule: 128 })).toBeUndefined()
+    expect(refusal({ ...narrow, granule: 1024 })).toBe(
+      "--granule 1024: rbtree-x86 has no room for one mapping of 1,024 pages below 2^20"
+    )
+    expect(refusal({ ...narrow, granule: 64, threads: "4" })).toMatch(/^--granule 64: .*room for 3; 3 threads fit$/u)
+    expect(refusal({ ...narrow, threads: "512" })).toMatch(/^--mask-bits 20: .*room for 255; 255 threads fit$/u)
+    expect(refusal({ line: "ring", granule: 1024 })).toMatch(/^--granule 1024: .*255 threads fit$/u)
+    // Not a single page: the buffers lie higher than the device reaches, and their addresses are the bus addresses.
+    expect(refusal({ line: "identity", threads: "1", maskBits: 24, granule: 16 })).toBe(
+      "--mask-bits 24: identity has no room for one mapping of 16 pages below 2^24"
+    )
+    expect(refusal({ line: "identity", threads: "1", maskBits: 24, pattern: "fifo:4" })).toContain("1 page below 2^24")
+  })
+
   it("ends at what the platform hands out, however wide the mask", () => {
     const vtd = { line: "ring", profile: "x86-sandybridge" }
     expect(refusal(fifo(65_536, { ...vtd, threads: "15" }))).toBeUndefined()

@@ -34,20 +34,37 @@ const mappingsThatFit = (line: Line, maskBits: number, granulePages: number): nu
   return rangesThatFit(line.allocator, windowPages, PAGE_SHIFT, granulePages)
 }
 
-/** Throws `FlagInvalid` when a line cannot hold what its threads keep mapped. */
-export const checkRoom = ({ granulePages, lines, maskBits, pattern, threads }: Settings): void => {
+const counted = (value: number): string => value.toLocaleString("en")
+
+const inPages = (count: number): string => (count === 1 ? "1 page" : `${counted(count)} pages`)
+
+/** Where no slot can be spared: with single pages there would be room, or the mask is too narrow for those too. */
+const flagToBlame = (line: Line, { granulePages, maskBits }: Settings, needed: number): string =>
+  granulePages > 1 && mappingsThatFit(line, maskBits, 1) >= needed
+    ? `--granule ${granulePages}`
+    : `--mask-bits ${maskBits}`
+
+/** Throws `FlagInvalid` when a line cannot hold what its threads keep mapped; it names a flag that was given. */
+export const checkRoom = (settings: Settings): void => {
+  const { granulePages, lines, maskBits, pattern, threads } = settings
   const most = Math.max(...threads)
+  const slots = slotsOf(pattern)
   for (const line of lines) {
     if (line.path === "direct") continue
     const given = mappingsThatFit(line, maskBits, granulePages)
-    const slots = slotsOf(pattern)
     if (slots * most <= given) continue
-    const fitting = Math.max(0, Math.floor(given / slots))
-    const count = (value: number): string => Math.max(0, value).toLocaleString("en")
+    if (given < 1) {
+      throw new FlagInvalid({
+        flag: flagToBlame(line, settings, 1),
+        reason: `${line.name} has no room for one mapping of ${inPages(granulePages)} below 2^${maskBits}`
+      })
+    }
+    const fitting = Math.floor(given / slots)
     throw new FlagInvalid({
-      flag: `--pattern ${pattern.name}`,
+      flag: slots > 1 ? `--pattern ${pattern.name}` : flagToBlame(line, settings, most),
       reason:
-        `${inThreads(most)} would keep ${count(slots * most)} mappings and ${line.name} has room for ${count(given)}; ` +
+        `${inThreads(most)} would keep ${counted(slots * most)} mappings and ${line.name} has room for ` +
+        `${counted(given)}; ` +
         (fitting > 0 ? `${inThreads(fitting)} fit` : "use fewer slots, a smaller granule or a wider mask")
     })
   }
