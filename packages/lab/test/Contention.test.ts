@@ -207,6 +207,28 @@ describe("a study", { timeout: TIMEOUT_MS }, () => {
     expect(found.map(({ isSettled, seconds }) => [isSettled, seconds > 9007])).toEqual([[false, true]])
   })
 
+  it("says what a line is made of, and null of what it has none of", async () => {
+    const line = "direct,iommu-only,bitmap,ring"
+    const partsOn = async (profile: string) =>
+      (await study({ line, profile, threads: "1", ops: 10 })).points.map((one) => [
+        one.allocator,
+        one.lockAcrossTableWrite,
+        one.flush
+      ])
+    expect(await partsOn("power7-pseries")).toEqual([
+      [null, null, null],
+      [null, null, null],
+      ["bitmap", "both", null],
+      ["ring", null, null]
+    ])
+    expect(await partsOn("x86-sandybridge")).toEqual([
+      [null, null, null],
+      [null, null, "strict"],
+      ["bitmap", "both", "strict"],
+      ["ring", null, "strict"]
+    ])
+  })
+
   it("takes every setting to the machine", async () => {
     const one = async (written: Written): Promise<Point> =>
       (await study({ line: "ring", threads: "1", ops: 2000, ...written })).points[0]!

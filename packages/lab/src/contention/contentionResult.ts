@@ -1,6 +1,6 @@
 /** Results of the study as data: what `--json` writes. Table and plot are views of it. */
 import type { Line } from "./lines.ts"
-import type { Settings } from "./settings.ts"
+import { iommuKindOf, type Settings } from "./settings.ts"
 
 /** What a line is made of; null where it has none. */
 export interface Parts {
@@ -8,7 +8,7 @@ export interface Parts {
   readonly allocator: Line["allocator"] | null
   /** Of the bitmap: how far its lock reaches. */
   readonly lockAcrossTableWrite: Line["lockAcrossTableWrite"] | null
-  /** TCE tables, and the table alone, know no other than strict. */
+  /** TCE tables need none. */
   readonly flush: Line["flush"] | null
 }
 
@@ -17,7 +17,7 @@ export const partsOf = ({ allocator, flush, lockAcrossTableWrite, path, profile 
   profile,
   allocator: path === "dma" ? allocator : null,
   lockAcrossTableWrite: path === "dma" && allocator === "bitmap" ? lockAcrossTableWrite : null,
-  flush: path === "direct" ? null : flush
+  flush: path === "direct" || iommuKindOf(profile) === "tce" ? null : flush
 })
 
 /** Times of one kind of call, nanoseconds. */
