@@ -29,6 +29,10 @@ const points = async (written: Written): Promise<(line: string, threads: number)
   }
 }
 
+/** By more than the intervals of both. */
+const isFaster = (one: Point, other: Point): boolean =>
+  one.seconds + one.secondsCi95 < other.seconds - other.secondsCi95
+
 describe("lines", { timeout: TIMEOUT_MS }, async () => {
   const THREADS = [1, 4, 8, 16, 32, 64, 256]
   const at = await points({ threads: THREADS.join() })
@@ -39,7 +43,7 @@ describe("lines", { timeout: TIMEOUT_MS }, async () => {
     expect(at("direct", threads).seconds).toBeLessThan(identity.seconds)
     expect(at("iommu-only", threads).seconds).toBeLessThan(identity.seconds)
     const allocators = POWER7_LINES.filter((name) => !["direct", "iommu-only", "identity"].includes(name))
-    expect(allocators.filter((line) => at(line, threads).seconds < identity.seconds)).toEqual([])
+    expect(allocators.filter((line) => isFaster(at(line, threads), identity))).toEqual([])
   })
 
   it.each(POWER7_LINES)("%s grows linearly beyond the hardware threads", (line) => {
@@ -90,9 +94,7 @@ describe("lines on either platform, whatever the seed", { timeout: TIMEOUT_MS },
         const [direct, identity, ...allocators] = found.filter((one) => one.threads === threads)
         expect(direct!.seconds).toBeLessThan(identity!.seconds)
         // On VT-d all wait for the same queue, and are the same within their intervals.
-        const isLess = (one: Point): boolean =>
-          one.seconds + one.secondsCi95 < identity!.seconds - identity!.secondsCi95
-        expect(allocators.filter(isLess)).toEqual([])
+        expect(allocators.filter((one) => isFaster(one, identity!))).toEqual([])
       }
     }
   })
@@ -153,8 +155,32 @@ describe("a study", { timeout: TIMEOUT_MS }, () => {
       // A whole run begins with the threads apart by up to 10 us, and ends when the last is done.
       expect(Math.abs(seconds / point.seconds - 1)).toBeLessThan(0.03)
       expect(mapNs.p50 / point.mapNs.p50).toBeCloseTo(1, 1)
-      expect(perMap.cacheLines).toBeCloseTo(point.perMap.cacheLines, 0)
+      // What lies where in a tree follows from the order in which CPUs queue, and another seed differs by as much.
+      expect(Math.abs(perMap.cacheLines / point.perMap.cacheLines - 1)).toBeLessThan(0.2)
       expect(fairness.jain).toBeCloseTo(point.fairness.jain, 1)
+    }
+  })
+
+  it("samples calls and waits as they are in the whole of it, not as the shift between two rounds makes them", async () => {
+    const written: Written = { line: "bitmap-outside,rbtree-x86-lazy", threads: "8", ops: 40_000 }
+    const { points: sampled } = await study(written)
+    const { points: whole } = await study({ ...written, exact: true })
+    const share = (point: Point, name: string): number => point.lockWait.find(({ lock }) => lock === name)?.share ?? 0
+    for (const [index, point] of whole.entries()) {
+      const sample = sampled[index]!
+      expect([sample.isSampled, sample.isSettled]).toEqual([true, true])
+      for (const call of ["mapNs", "unmapNs"] as const) {
+        expect(sample[call].p999 / point[call].p999).toBeCloseTo(1, 1)
+      }
+      for (const { lock } of point.lockWait) expect(share(sample, lock)).toBeCloseTo(share(point, lock), 3)
+    }
+  })
+
+  it("counts of a guess nothing that was done to fill the rings", async () => {
+    const { points: found } = await study({ line: "rbtree,maple", threads: "8", pattern: "fifo:64" })
+    for (const { isSampled, perMap } of found) {
+      expect(isSampled).toBe(true)
+      expect(perMap.locks).toBeCloseTo(1, 2)
     }
   })
 

@@ -8,9 +8,10 @@
 import { ACCOUNTS, findProfile, profileValues } from "@vnic/sim"
 import { makeSimulation } from "@vnic/sim/core"
 import { describe, expect, it } from "vitest"
-import { Benchmark, placement } from "../src/contention/benchmark.ts"
+import { Benchmark, type BenchmarkOptions, placement } from "../src/contention/benchmark.ts"
 import type { Mapper } from "../src/contention/mapper.ts"
 import { parsePattern, type Pattern, Slots } from "../src/contention/patterns.ts"
+import { Sampler } from "../src/contention/sampling.ts"
 
 const MAP_PS = 300_000
 const UNMAP_PS = 200_000
@@ -22,7 +23,18 @@ const ACCOUNT = ACCOUNTS.indexOf("dmaApi")
 /** Between two pairs nothing passes, so that there are closed forms; one test is about the loop. */
 const values = profileValues(findProfile("power7-pseries")!, { benchmarkLoop: 0 })
 
-const run = (threads: number, ops: number, pattern: string, delayPs = 0, failAfter = Infinity, loopPs = 0) => {
+type Watch = Pick<BenchmarkOptions, "sampler" | "onRoundBegin" | "onRound">
+const NOBODY: Watch = { sampler: undefined, onRoundBegin: () => undefined, onRound: () => "sample" }
+
+const run = (
+  threads: number,
+  ops: number,
+  pattern: string,
+  delayPs = 0,
+  failAfter = Infinity,
+  loopPs = 0,
+  watch = NOBODY
+) => {
   const world = makeSimulation({
     profile: { ...values, benchmarkLoop: loopPs },
     seed: 1,
@@ -61,8 +73,7 @@ const run = (threads: number, ops: number, pattern: string, delayPs = 0, failAft
     ops,
     delayPs,
     buffers: Int32Array.from({ length: threads * slots.perThread }, (_, index) => index),
-    sampler: undefined,
-    onRound: () => "sample"
+    ...watch
   })
   while (!benchmark.isOver) {
     world.run.setEnd(world.timeline.nowPs + 1e9)
@@ -144,6 +155,29 @@ describe("threads", () => {
   it("book all of their CPUs' time", () => {
     const { world } = run(40, 50, "fifo:3")
     for (let cpu = 0; cpu < 32; cpu++) expect(world.cpus.bookedPs(cpu)).toBe(world.cpus.busyPs(cpu))
+  })
+})
+
+describe("rounds of a sample", () => {
+  it("have none of the pairs in which CPUs are shifted against each other", () => {
+    const threads = 8
+    // Batches of whole turns of all threads take equal times, and the three least rounds are enough.
+    const roundPairs = 20 * 5 * threads
+    const settlingPairs = 8 * threads
+    const events: Array<string> = []
+    const { benchmark } = run(threads, 1000, "fifo:4", 0, Infinity, 0, {
+      sampler: new Sampler({ roundPairs, roundPs: 0, pairsMax: 1e6 }),
+      onRoundBegin: () => events.push("begin"),
+      onRound: (verdict) => {
+        events.push(verdict)
+        return verdict === "good" ? "stop" : "sample"
+      }
+    })
+    expect(events).toEqual(["begin", "round", "begin", "round", "begin", "good"])
+    const pairs = benchmark.pairsOfThread.reduce((sum, one) => sum + one, 0)
+    expect(pairs).toBeGreaterThanOrEqual(3 * (roundPairs + settlingPairs))
+    // Each thread ends the pair that it is at.
+    expect(pairs).toBeLessThan(3 * (roundPairs + settlingPairs) + threads)
   })
 })
 

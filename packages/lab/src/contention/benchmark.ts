@@ -25,6 +25,8 @@ const NO_THREAD = -1
 const NOT_MAPPED = -1
 /** CPUs begin within so long of each other. */
 const START_SPREAD_PS = 10_000_000
+/** Pairs of each CPU, of which no round has any, after CPUs began or were shifted against each other. */
+const SETTLING_PAIRS = 8
 const START_STREAM = 1
 const LOOP_STREAM = 3
 
@@ -43,7 +45,9 @@ export interface BenchmarkOptions {
   readonly buffers: Int32Array
   /** Watches the pairs; absent, the run goes to its end. */
   readonly sampler: Sampler | undefined
-  /** Called when a round of the sample has ended; whether the sampling, or the whole run, goes on. */
+  /** Called when a round of the sample begins. */
+  readonly onRoundBegin: () => void
+  /** Called when one has ended; whether the sampling, or the whole run, goes on. */
   readonly onRound: (verdict: Exclude<Verdict, "more">) => "sample" | "whole" | "stop"
 }
 
@@ -91,6 +95,8 @@ export class Benchmark {
   private queueHead = 0
   private queueLength = 0
   private sampler: Sampler | undefined
+  /** Pairs until a round begins. */
+  private settlingPairs = 0
   declare private readonly options: BenchmarkOptions
   declare private readonly host: SimulationCore["cpus"]
   declare private readonly localPs: Float64Array
@@ -162,7 +168,7 @@ export class Benchmark {
     }
     const next = this.host.sleep(cpu)
     this.sleepers++
-    if (this.sleepers === this.cpus.length) this.open(cpu)
+    if (this.sleepers === this.cpus.length) this.open()
     return next
   }
 
@@ -172,10 +178,10 @@ export class Benchmark {
   }
 
   /** All slots are filled: as many threads start as there are CPUs, the others queue. */
-  private readonly open = (last: number): void => {
+  private readonly open = (): void => {
     const { threads } = this.options
+    this.settlingPairs = SETTLING_PAIRS * this.cpus.length
     for (let thread = this.cpus.length; thread < threads; thread++) this.enqueue(thread)
-    this.sampler?.begin(this.localPs[last]!)
     for (const [index, cpu] of this.cpus.entries()) {
       this.threadOf[cpu] = index
       this.host.wake(cpu, this.turn)
@@ -272,30 +278,44 @@ export class Benchmark {
     this.roundTimes.unmap.record(tookPs)
     this.pairsOfThread[this.threadOf[cpu]!]! += 1
     this.pairsOfCpu[cpu]! += 1
-    const verdict = this.sampler === undefined ? "more" : this.sampler.pairEnded(localPs)
-    if (verdict !== "more") this.roundEnded(verdict)
+    if (this.sampler !== undefined) this.watch(this.sampler, localPs)
     this.host.spend(cpu, ACCOUNT, this.loopPrng.below(this.loopBoundPs))
     return this.host.lookAgain(cpu, this.turn)
+  }
+
+  private readonly watch = (sampler: Sampler, atPs: number): void => {
+    if (this.settlingPairs > 0) {
+      if (--this.settlingPairs === 0) this.beginRound(sampler, atPs)
+      return
+    }
+    const verdict = sampler.pairEnded(atPs)
+    if (verdict !== "more") this.roundEnded(verdict)
+  }
+
+  private readonly beginRound = (sampler: Sampler, atPs: number): void => {
+    sampler.begin(atPs)
+    this.roundTimes.map.reset()
+    this.roundTimes.unmap.reset()
+    this.options.onRoundBegin()
   }
 
   private readonly roundEnded = (verdict: Exclude<Verdict, "more">): void => {
     const next = this.options.onRound(verdict)
     this.isOver = next === "stop"
     if (next === "whole") this.sampler = undefined
-    if (next !== "sample") return
-    this.mix()
-    this.roundTimes.map.reset()
-    this.roundTimes.unmap.reset()
+    if (next === "sample") this.mix()
   }
 
   /**
    * CPUs that queue for a lock do so in the same order for ever, and what they do depends on it a little. Each
-   * stands back for a random part of a pair, so that the rounds of a sample have different orders.
+   * stands back for a random part of a pair, so that the rounds of a sample have different orders. A round begins when
+   * that has died away: meanwhile CPUs wait for locks that are free otherwise.
    */
   private readonly mix = (): void => {
     const { cpus } = this
     const pairPs = this.sampler!.estimate!.pairPs * cpus.length
     for (const cpu of cpus) this.pausePs[cpu] = this.prng.below(pairPs)
+    this.settlingPairs = SETTLING_PAIRS * cpus.length
   }
 
   private readonly pause = (cpu: number): number => {

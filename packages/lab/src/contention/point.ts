@@ -148,9 +148,11 @@ const watched = Effect.fnUntraced(function* (request: PointRequest) {
     round.isSettled = isGood && isEven(request, world, benchmark, meter, sampler!.estimate!)
     if (round.isSettled) return "stop"
     if (verdict !== "round") return mode === "sample" && threads * settings.ops <= SHORT_PAIRS ? "whole" : "stop"
+    return "sample"
+  }
+  const onRoundBegin = (): void => {
     meter.reset(benchmark)
     round.beganMs = performance.now()
-    return "sample"
   }
   const benchmark: Benchmark = new Benchmark({
     world,
@@ -161,6 +163,7 @@ const watched = Effect.fnUntraced(function* (request: PointRequest) {
     delayPs: settings.delayPs,
     buffers: makeBuffers(world, request),
     sampler,
+    onRoundBegin,
     onRound
   })
   return { benchmark, meter, round, sampler }

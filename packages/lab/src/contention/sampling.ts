@@ -67,7 +67,7 @@ export class Sampler {
     this.pairsLeft = this.batchPairs
   }
 
-  /** The first pair begins. */
+  /** The first pair of a round begins. */
   begin(atPs: number): void {
     this.beganPs[0] = atPs
   }
