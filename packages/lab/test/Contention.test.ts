@@ -125,7 +125,7 @@ describe("lines on either platform, whatever the seed", { timeout: TIMEOUT_MS },
     }
   })
 
-  it("differ on x86 by hand-offs to waiters: where their number costs nothing, the invalidations' time is left", async () => {
+  it("differ on x86 by hand-offs to waiters: without their cost the time of invalidations is left", async () => {
     const settings = settingsOf({ line: "iommu-only,identity,rbtree,maple", profile: "x86-sandybridge" })
     const profileChanges = { lockHandOffPerWaiter: 0 }
     const invalidationPs = profileValues(findProfile("x86-sandybridge")!, profileChanges).invalidation
@@ -198,7 +198,7 @@ describe("a study", { timeout: TIMEOUT_MS }, () => {
     }
   })
 
-  it("samples calls and waits as they are in the whole of it, not as the shift between two rounds makes them", async () => {
+  it("samples calls and waits as they are in the whole of it, without the shift between two rounds", async () => {
     const written: Written = { line: "bitmap-outside,rbtree-x86-lazy", threads: "8", ops: 40_000 }
     const { points: sampled } = await study(written)
     const { points: whole } = await study({ ...written, exact: true })

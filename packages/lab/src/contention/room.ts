@@ -25,7 +25,7 @@ const reachablePages = (line: Line, maskBits: number): number => {
   return Math.min(2 ** maskBits, windowBytes) / 2 ** PAGE_SHIFT
 }
 
-/** Mappings of this size that a line can keep: as many as there are addresses, or buffers where those are the addresses. */
+/** Mappings of this size that a line can keep: as many as there are addresses, or buffers where those decide. */
 const mappingsThatFit = (line: Line, maskBits: number, granulePages: number): number => {
   const windowPages = reachablePages(line, maskBits)
   if (hasOwnBuffers(line)) {
