@@ -1,7 +1,7 @@
 /**
- * Allocators align ranges, and keep boundaries, as counted from a window's first page. A table whose window begins at no
- * multiple of its length is seen by them as one that begins at the last such multiple before it, with the pages up to
- * its real beginning reserved: what is aligned in that window is aligned on the bus.
+ * Allocators align ranges, and keep boundaries, as counted from a window's first page. A table whose window begins at
+ * no multiple of its length is seen by them as one that begins at the last such multiple before it, with the pages up
+ * to its real beginning reserved: what is aligned in that window is aligned on the bus.
  */
 import { powerOfTwoFrom } from "./iova/powersOfTwo.ts"
 import type { Invalidation, Table } from "./types.ts"
