@@ -184,14 +184,19 @@ describe("a range of bus addresses", () => {
   test.prop([
     fc.constantFrom(...ALLOCATOR_NAMES.filter((name) => name !== "identity")),
     fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 20 }),
-    fc.nat({ max: 20 })
-  ])("both forms: whatever was linked when it ends, nothing is left", (allocator, sizes, linkCount) => {
+    fc.nat({ max: 20 }),
+    fc.boolean()
+  ])("in a program: whatever was linked when it ends, nothing is left", (allocator, sizes, linkCount, isInSteps) => {
     const host = makePlainHost()
     const setup = setUp("iommu", { allocator, host })
     const device = setup.dma.attach("nvme0", MASK_32)
     const range = makeIovaRange()
     const pages = sizes.reduce((sum, size) => sum + size, 0)
     const destroyed = host.define("destroyed", (cpu) => host.leave(cpu))
+    const unlinked = host.define("unlinked", (cpu) => {
+      expect(setup.table.entries.size).toBe(0)
+      return device.beginDmaIovaFree(cpu, range, destroyed)
+    })
     const allocated = host.define("allocated", (cpu) => {
       let offset = 0
       for (const size of sizes.slice(0, linkCount)) {
@@ -199,7 +204,9 @@ describe("a range of bus addresses", () => {
         expect(setup.table.translate(range.busAddr + offset)).toBe(offset * 2)
         offset += size * PAGE_BYTES
       }
-      return device.beginDmaIovaDestroy(cpu, range, offset, TO_DEVICE, destroyed)
+      return isInSteps
+        ? device.beginDmaIovaUnlink(cpu, range, 0, offset, TO_DEVICE, unlinked)
+        : device.beginDmaIovaDestroy(cpu, range, offset, TO_DEVICE, destroyed)
     })
     host.runAlone(
       0,

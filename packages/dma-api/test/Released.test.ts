@@ -25,7 +25,10 @@ const usesOf = (device: Device, world: ReturnType<typeof worldOf>): ReadonlyArra
     () => device.dmaIovaLink(0, range, 0x8000, 0, 64, TO_DEVICE),
     () => device.dmaIovaDestroy(0, range, 0, TO_DEVICE),
     () => device.beginDmaIovaDestroy(0, range, 0, TO_DEVICE, 0),
-    () => device.dmaIovaFree(0, range)
+    () => device.dmaIovaUnlink(0, range, 0, 0, TO_DEVICE),
+    () => device.beginDmaIovaUnlink(0, range, 0, 0, TO_DEVICE, 0),
+    () => device.dmaIovaFree(0, range),
+    () => device.beginDmaIovaFree(0, range, 0)
   ]
   return [
     () => device.mapSingle(0, 0x5000, 64, TO_DEVICE),

@@ -152,8 +152,18 @@ export interface Device {
    * finding of debug.
    */
   dmaIovaUnlink(cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number, direction: Direction): void
+  /** The same in a program; the flush is done when `then` runs. */
+  beginDmaIovaUnlink(
+    cpu: number,
+    range: IovaRange,
+    offsetBytes: number,
+    sizeBytes: number,
+    direction: Direction,
+    then: number
+  ): number
   /** dma_iova_free: gives a range back from which everything was unlinked. */
   dmaIovaFree(cpu: number, range: IovaRange): void
+  beginDmaIovaFree(cpu: number, range: IovaRange, then: number): number
   /** dma_iova_destroy: unlinks the first `mappedBytes`, all that is linked, and gives the range back: one flush. */
   dmaIovaDestroy(cpu: number, range: IovaRange, mappedBytes: number, direction: Direction): void
   beginDmaIovaDestroy(cpu: number, range: IovaRange, mappedBytes: number, direction: Direction, then: number): number

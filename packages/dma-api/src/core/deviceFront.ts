@@ -80,7 +80,9 @@ export class DeviceFront implements Device, MapEnds {
   declare readonly dmaIovaLink: Device["dmaIovaLink"]
   declare readonly dmaIovaSync: Device["dmaIovaSync"]
   declare readonly dmaIovaUnlink: Device["dmaIovaUnlink"]
+  declare readonly beginDmaIovaUnlink: Device["beginDmaIovaUnlink"]
   declare readonly dmaIovaFree: Device["dmaIovaFree"]
+  declare readonly beginDmaIovaFree: Device["beginDmaIovaFree"]
   declare readonly dmaIovaDestroy: Device["dmaIovaDestroy"]
   declare readonly beginDmaIovaDestroy: Device["beginDmaIovaDestroy"]
 
@@ -118,7 +120,9 @@ export class DeviceFront implements Device, MapEnds {
     this.dmaIovaLink = ranges.dmaIovaLink
     this.dmaIovaSync = ranges.dmaIovaSync
     this.dmaIovaUnlink = ranges.dmaIovaUnlink
+    this.beginDmaIovaUnlink = ranges.beginDmaIovaUnlink
     this.dmaIovaFree = ranges.dmaIovaFree
+    this.beginDmaIovaFree = ranges.beginDmaIovaFree
     this.dmaIovaDestroy = ranges.dmaIovaDestroy
     this.beginDmaIovaDestroy = ranges.beginDmaIovaDestroy
   }

@@ -101,41 +101,68 @@ export class RangeCalls {
   }
 
   readonly dmaIovaUnlink: Device["dmaIovaUnlink"] = (cpu, range, offsetBytes, sizeBytes, direction) => {
-    const { calls, host, leaveStep } = this.front
-    assert(range.sizeBytes > 0, "memory was unlinked from a range of bus addresses that is not allocated")
-    this.tellUnlinked(cpu, range, offsetBytes, sizeBytes, direction)
-    calls.ranges[cpu] = range
-    calls.bus[cpu] = range.busAddr + offsetBytes
-    calls.sizes[cpu] = sizeBytes
-    calls.thens[cpu] = leaveStep
+    const { host, leaveStep } = this.front
+    this.setUnlink(cpu, range, offsetBytes, sizeBytes, direction, leaveStep)
     host.runAlone(cpu, this.unlinkStep)
   }
 
+  readonly beginDmaIovaUnlink: Device["beginDmaIovaUnlink"] = (cpu, range, offsetBytes, sizeBytes, direction, then) => {
+    this.setUnlink(cpu, range, offsetBytes, sizeBytes, direction, then)
+    return this.front.backend.ranges!.beginUnlink(cpu)
+  }
+
+  private readonly setUnlink = (
+    cpu: number,
+    range: IovaRange,
+    offsetBytes: number,
+    sizeBytes: number,
+    direction: Direction,
+    then: number
+  ): void => {
+    const { calls } = this.front
+    assert(range.sizeBytes > 0, "memory was unlinked from a range of bus addresses that is not allocated")
+    calls.ranges[cpu] = range
+    calls.bus[cpu] = range.busAddr + offsetBytes
+    calls.sizes[cpu] = sizeBytes
+    calls.thens[cpu] = then
+    this.tellUnlinked(cpu, range, offsetBytes, sizeBytes, direction)
+  }
+
   readonly dmaIovaFree: Device["dmaIovaFree"] = (cpu, range) => {
+    const { host, leaveStep } = this.front
+    this.setFree(cpu, range, leaveStep)
+    host.runAlone(cpu, this.destroyStep)
+  }
+
+  readonly beginDmaIovaFree: Device["beginDmaIovaFree"] = (cpu, range, then) => {
+    this.setFree(cpu, range, then)
+    return this.front.backend.ranges!.beginDestroy(cpu)
+  }
+
+  private readonly setFree = (cpu: number, range: IovaRange, then: number): void => {
     assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
     assert(range.linkOffsets.length === 0, "a range of bus addresses was freed with memory linked to it")
-    this.destroyNow(cpu, range)
+    this.setGone(cpu, range, then)
   }
 
   readonly dmaIovaDestroy: Device["dmaIovaDestroy"] = (cpu, range, mappedBytes, direction) => {
+    const { host, leaveStep } = this.front
     this.setDestroy(cpu, range, mappedBytes, direction)
-    this.destroyNow(cpu, range)
-  }
-
-  private readonly destroyNow = (cpu: number, range: IovaRange): void => {
-    const { calls, debug, debugId, host, leaveStep } = this.front
-    debug?.rangeFreed(debugId, range)
-    calls.ranges[cpu] = range
-    calls.thens[cpu] = leaveStep
+    this.setGone(cpu, range, leaveStep)
     host.runAlone(cpu, this.destroyStep)
   }
 
   readonly beginDmaIovaDestroy: Device["beginDmaIovaDestroy"] = (cpu, range, mappedBytes, direction, then) => {
-    const { backend, calls, debug, debugId } = this.front
     this.setDestroy(cpu, range, mappedBytes, direction)
-    debug?.rangeFreed(debugId, range)
+    this.setGone(cpu, range, then)
+    return this.front.backend.ranges!.beginDestroy(cpu)
+  }
+
+  private readonly setGone = (cpu: number, range: IovaRange, then: number): void => {
+    const { calls, debug, debugId } = this.front
+    calls.ranges[cpu] = range
     calls.thens[cpu] = then
-    return backend.ranges!.beginDestroy(cpu)
+    debug?.rangeFreed(debugId, range)
   }
 
   private readonly setDestroy = (cpu: number, range: IovaRange, mappedBytes: number, direction: Direction): void => {
@@ -145,7 +172,6 @@ export class RangeCalls {
     for (let link = 0; link < linkOffsets.length; link++) {
       if (linkOffsets[link]! + linkSizes[link]! > mappedBytes) assert(false, "a range was destroyed with links left")
     }
-    this.front.calls.ranges[cpu] = range
   }
 
   /** Tells debug of every link that lies in these bytes, or that none does, and counts them out as they were made. */
