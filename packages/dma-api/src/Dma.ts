@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import * as Core from "./core/index.ts"
 import { DmaMappingError, DmaMaskError, type Direction } from "./Errors.ts"
 import type { DmaOptions } from "./Options.ts"
+import { giveBack } from "./Release.ts"
 import { FlatTable } from "./testing/FlatTable.ts"
 
 /** The host that the DMA API serves: its CPUs and locks, its page allocator, its memory. */
@@ -165,12 +166,6 @@ const failed = (
   direction: Direction,
   reason = Core.MAP_FAILURES[core.failure[CPU]!] as DmaMappingError["reason"]
 ) => Effect.fail(new DmaMappingError({ device: core.name, phys, sizeBytes, direction, mapSite, reason }))
-
-/** Undoes what was done for a device. What one that is gone has left behind is a leak, and stays one. */
-const giveBack = (core: Core.Device, undo: () => void): Effect.Effect<void> =>
-  Effect.sync(() => {
-    if (!core.isReleased) undo()
-  })
 
 const map = (
   attached: Attached,

@@ -4,6 +4,7 @@ import type * as Scope from "effect/Scope"
 import * as Core from "./core/index.ts"
 import { Dma, type DmaDevice } from "./Dma.ts"
 import { DmaMappingError, DmaPoolError } from "./Errors.ts"
+import { giveBack } from "./Release.ts"
 
 /** A block of a pool: as the CPU sees it, and as the device does. */
 export interface PoolBlock {
@@ -45,11 +46,6 @@ export const makeDmaPool = Effect.fnUntraced(function* (device: DmaDevice, optio
     const { alignBytes = 0, boundaryBytes = 0, name, sizeBytes } = options
     return Effect.fail(new DmaPoolError({ device: device.core.name, name, sizeBytes, alignBytes, boundaryBytes }))
   })
-  const core = yield* Effect.acquireRelease(create, (pool) =>
-    Effect.sync(() => {
-      // Of a device that is gone its memory is a leak, and stays one.
-      if (!device.core.isReleased) pool.dmaPoolDestroy(CPU)
-    })
-  )
+  const core = yield* Effect.acquireRelease(create, (pool) => giveBack(device.core, () => pool.dmaPoolDestroy(CPU)))
   return { alloc: allocFrom(core), core } satisfies DmaPool
 })
