@@ -60,10 +60,7 @@ export interface IovaCosts {
   readonly treeVisitPs: number
   /** Taking from or giving to a magazine of the CPU's own. */
   readonly magazinePs: number
-  /**
-   * An operation that needs no search: moving a ring's cursor; without allocation, each page's counter, which is an
-   * atomic operation of its own.
-   */
+  /** An operation that needs no search: moving a ring's cursor; without allocation, a request of any length. */
   readonly constantPs: number
 }
 
