@@ -7,7 +7,7 @@
  * it passes a few others; the next event of the world is simply the first. Events order by time, then
  * source: at one instant the source registered first goes first, inside a source first in is first out.
  *
- * Nothing is allocated per event. Handlers get one int32 argument and read the time from `clock`.
+ * Nothing is allocated per event. Handlers get one small argument and read the time from `clock`.
  */
 import { assert, fail } from "./assert.ts"
 
@@ -22,11 +22,11 @@ export const NEVER_PS = Infinity
 
 /** Most sources a timeline can have: 1,024 CPUs, their locks, and the lanes of a few devices. */
 export const SOURCES_MAX = 4096
-/** An event's argument is at least 0 and below this: with its source it fills 32 bits. */
-export const ARGUMENT_LIMIT = 1 << 20
 
 const ARGUMENT_BITS = 20
-const ARGUMENT_MASK = (1 << ARGUMENT_BITS) - 1
+/** An event's argument is at least 0 and below this: with its source it fills 32 bits. */
+export const ARGUMENT_LIMIT = 1 << ARGUMENT_BITS
+const ARGUMENT_MASK = ARGUMENT_LIMIT - 1
 /** Largest lane. */
 const LANE_CAPACITY_MAX = 1 << 24
 /** With so few events the back is never far. */
