@@ -3,14 +3,17 @@ import { Dma } from "@vnic/dma-api"
 import { NicDriver, type DriverStatistics } from "@vnic/driver"
 import { Iommu } from "@vnic/iommu"
 import { NicDevice } from "@vnic/nic-device"
-import { ACCOUNT_COUNT, ACCOUNTS, Simulation } from "@vnic/sim"
+import { ACCOUNT_COUNT, ACCOUNTS, Simulation, type LedgerEdge } from "@vnic/sim"
 import * as Effect from "effect/Effect"
 import type { IotlbResult, LimitResult, LockResult, RunResult } from "./Result.ts"
 
 const PS_PER_NS = 1000
+const PS_PER_SECOND = 1e12
 const LOCK_WAIT = ACCOUNTS.indexOf("lockWait")
 /** From this busy share on a resource is what limits the run. */
 const LIMIT_SHARE = 0.97
+/** Shares as near as this are the same: what a window's edges leave open. */
+const SAME_SHARE = 0.001
 /** In a window of fewer frames, one frame more or less moves a share by more than is missing to 1 here. */
 const LIMIT_FRAMES_MIN = Math.ceil(1 / (1 - LIMIT_SHARE))
 
@@ -21,8 +24,6 @@ const FROM_DEVICE = 2
 
 export interface Reading {
   readonly timePs: number
-  readonly ledger: Float64Array
-  readonly cpuCount: number
   readonly locks: ReadonlyArray<{
     readonly name: string
     readonly busyPs: number
@@ -53,8 +54,6 @@ export const read = Effect.gen(function* () {
   }
   const reading: Reading = {
     timePs: timeline.nowPs,
-    ledger: cpus.ledger.slice(),
-    cpuCount: cpus.count,
     locks: cpus.lockCounts(),
     busUpBusyPs: bus.upBusyPs,
     busDownBusyPs: bus.downBusyPs,
@@ -66,24 +65,40 @@ export const read = Effect.gen(function* () {
   return reading
 })
 
-/** CPU time by CPU and by account between two readings. */
-export function cpuResult(from: Reading, to: Reading, frames: number): RunResult["cpu"] {
+/** What the CPUs had done at the two edges of a window, each in its own time. */
+export interface CpuEdges {
+  readonly from: LedgerEdge
+  readonly to: LedgerEdge
+  readonly cpuCount: number
+}
+
+const spentPs = ({ from, to }: CpuEdges, cpu: number, account: number): number =>
+  to.spentPs(cpu, account) - from.spentPs(cpu, account)
+
+/** CPU time by CPU and by account between two edges, whose counts are frames that a CPU has handed up. */
+export function cpuResult(edges: CpuEdges): RunResult["cpu"] {
+  const { cpuCount, from, to } = edges
   const durationPs = to.timePs - from.timePs
-  const perCpu: Array<number> = []
   const byAccount = new Float64Array(ACCOUNT_COUNT)
-  for (let cpu = 0; cpu < to.cpuCount; cpu++) {
+  let frames = 0
+  const perCpu = Array.from({ length: cpuCount }, (_, cpu) => {
     let busyPs = 0
     for (let account = 0; account < ACCOUNT_COUNT; account++) {
-      const spentPs = to.ledger[cpu * ACCOUNT_COUNT + account]! - from.ledger[cpu * ACCOUNT_COUNT + account]!
-      busyPs += spentPs
-      byAccount[account]! += spentPs
+      busyPs += spentPs(edges, cpu, account)
+      byAccount[account]! += spentPs(edges, cpu, account)
     }
-    perCpu.push(share(busyPs, durationPs))
-  }
+    frames += to.count(cpu) - from.count(cpu)
+    return busyPs / durationPs
+  })
   const nsPerFrame = Object.fromEntries(
     ACCOUNTS.map((name, account) => [name, per(byAccount[account]! / PS_PER_NS, frames)])
   )
-  return { utilization: perCpu.reduce((sum, one) => sum + one, 0) / perCpu.length, perCpu, nsPerFrame }
+  return {
+    utilization: perCpu.reduce((sum, one) => sum + one, 0) / cpuCount,
+    perCpu,
+    framesPerSecond: (frames * PS_PER_SECOND) / durationPs,
+    nsPerFrame
+  }
 }
 
 /** Use of the locks between two readings. */
@@ -163,12 +178,14 @@ export const iotlbResult = Effect.gen(function* () {
 })
 
 /**
- * The serial resource with the highest busy share, if it is one that limits, in a window long enough to tell. A CPU
- * that waits for a lock is not busy here: the lock is.
+ * The serial resource with the highest busy share, if it is one that limits, in a window long enough to tell. Of
+ * several that are full it is the one farthest along a frame's way: what is before it passes on more than it takes.
+ * A CPU that waits for a lock is not busy here: the lock is.
  */
 export function limitOf(
   from: Reading,
   to: Reading,
+  edges: CpuEdges,
   wires: { readonly inbound: Wire; readonly outbound: Wire },
   otherwise: string
 ): LimitResult {
@@ -179,22 +196,25 @@ export function limitOf(
     ["bus to host", share(to.busUpBusyPs - from.busUpBusyPs, durationPs)],
     ["bus to device", share(to.busDownBusyPs - from.busDownBusyPs, durationPs)],
     ...lockResults(from, to).map(({ name, utilization }) => [name, utilization] as const),
-    ...workShares(from, to).map((busyShare, cpu) => [`CPU ${cpu}`, busyShare] as const)
+    ...workShares(edges).map((busyShare, cpu) => [`CPU ${cpu}`, busyShare] as const)
   ]
-  const [busiest, busyShare] = shares.reduce((best, one) => (one[1] > best[1] ? one : best))
-  const isLimit = busyShare >= LIMIT_SHARE && wires.inbound.frames >= LIMIT_FRAMES_MIN
+  const most = Math.max(...shares.map(([, one]) => one))
+  const isOneFull = most >= LIMIT_SHARE
+  const [busiest, busyShare] = isOneFull
+    ? shares.findLast(([, one]) => one > most - SAME_SHARE)!
+    : shares.find(([, one]) => one === most)!
+  const isLimit = isOneFull && wires.inbound.frames >= LIMIT_FRAMES_MIN
   return { resource: isLimit ? busiest : otherwise, busyShare, busiest }
 }
 
-function workShares(from: Reading, to: Reading): ReadonlyArray<number> {
-  const durationPs = to.timePs - from.timePs
-  return Array.from({ length: to.cpuCount }, (_, cpu) => {
+function workShares(edges: CpuEdges): ReadonlyArray<number> {
+  const durationPs = edges.to.timePs - edges.from.timePs
+  return Array.from({ length: edges.cpuCount }, (_, cpu) => {
     let workPs = 0
     for (let account = 0; account < ACCOUNT_COUNT; account++) {
-      if (account === LOCK_WAIT) continue
-      workPs += to.ledger[cpu * ACCOUNT_COUNT + account]! - from.ledger[cpu * ACCOUNT_COUNT + account]!
+      if (account !== LOCK_WAIT) workPs += spentPs(edges, cpu, account)
     }
-    return share(workPs, durationPs)
+    return workPs / durationPs
   })
 }
 
@@ -203,7 +223,7 @@ function per(sum: number, count: number): number | null {
   return count > 0 ? sum / count : null
 }
 
-/** A CPU or lock may be booked a little beyond the window's end: programs run ahead to their next wait. */
+/** A lock or the bus may be booked a little beyond the window's end: what has begun is booked whole. */
 function share(busyPs: number, durationPs: number): number {
   return durationPs > 0 ? Math.min(1, busyPs / durationPs) : 0
 }

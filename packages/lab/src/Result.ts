@@ -71,6 +71,8 @@ export interface IotlbResult {
 /** What one run measured. */
 export interface RunResult {
   readonly name: string
+  /** The run's own where it sets one, else the scenario's or the command's. */
+  readonly seed: number
   readonly profile: string
   readonly strategy: string
   readonly allocator: string
@@ -96,9 +98,13 @@ export interface RunResult {
     /** Answers of the host that never left it: no room in the transmit ring, no memory, no mapping. */
     readonly answersDropped: number
   }
+  /** Segments that the senders of a closed loop sent again, and why, over the whole run. */
+  readonly retransmissions: { readonly segments: number; readonly fast: number; readonly timeouts: number }
   readonly cpu: {
     readonly utilization: number
     readonly perCpu: ReadonlyArray<number>
+    /** Frames that the CPUs handed up inside the window, a second: those that `nsPerFrame` is of. */
+    readonly framesPerSecond: number
     readonly nsPerFrame: Readonly<Record<string, Statistic>>
   }
   readonly dma: {
@@ -121,6 +127,8 @@ export interface RunResult {
     /** What DMA debug found wrong: double unmaps, wrong sizes or directions, use outside a live mapping. */
     readonly debugFindings: number
     readonly faults: number
+    /** 1 when frames were still under way long after the sources had stopped, so that the world was cut off. */
+    readonly unsettled: number
   }
 }
 
@@ -148,6 +156,7 @@ export const failedChecks = (runs: ReadonlyArray<RunResult>): ReadonlyArray<stri
     ...finding(name, checks.corruptFrames, "corrupt frame"),
     ...finding(name, checks.leakedMappings, "leaked mapping"),
     ...finding(name, checks.faults, "DMA fault"),
+    ...finding(name, checks.unsettled, "world that did not come to rest"),
     ...finding(name, checks.debugFindings, "finding of DMA debug", "findings of DMA debug")
   ])
 

@@ -8,7 +8,16 @@ import { type HostDoesNotFit, type ProfileValues, Simulation } from "@vnic/sim"
 import { type CaptureInvalid, readCapture, Traffic, type TrafficDoesNotFit } from "@vnic/traffic"
 import * as Effect from "effect/Effect"
 import { windowPsOf } from "./Frames.ts"
-import { cpuResult, dmaResult, iotlbResult, limitOf, lockResults, read, type Reading } from "./Measurement.ts"
+import {
+  cpuResult,
+  type CpuEdges,
+  dmaResult,
+  iotlbResult,
+  limitOf,
+  lockResults,
+  read,
+  type Reading
+} from "./Measurement.ts"
 import { DROP_CAUSES, type DropCause, type RunResult } from "./Result.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
 import { worldLayer } from "./World.ts"
@@ -52,7 +61,7 @@ const runTo = Effect.fnUntraced(function* (endPs: number, onSlice: (nowPs: numbe
   }
 })
 
-/** Runs until nothing is under way any more: sources, link, device and CPUs are at rest, and stay so for a while. */
+/** Runs until nothing is under way any more: sources, link, device and CPUs are at rest, and stay so; or gives up. */
 const drain = Effect.gen(function* () {
   const { core: traffic } = yield* Traffic
   const { core: simulation } = yield* Simulation
@@ -72,6 +81,7 @@ const drain = Effect.gen(function* () {
     interrupts = (yield* driver.statistics).interrupts
     isSettled = isAtRest() && interrupts === before
   }
+  return isSettled
 })
 
 /** Frames of the whole run by what became of them. */
@@ -107,6 +117,10 @@ const measure = Effect.fnUntraced(function* (scenario: ResolvedScenario, options
   const report = (nowPs: number): void => options.onProgress?.((nowPs - startPs) / (closePs - startPs))
   const delivered = (): number => (traffic.core.streamSink ?? traffic.core.frameSink)!.framesDelivered
   traffic.core.measure(openPs, durationPs)
+  const { framesTaken } = (yield* NicDriver).core.napi
+  const framesOf = (cpu: number): number => framesTaken[cpu]!
+  const { cpus } = simulation
+  const edges = { from: cpus.addEdge(openPs, framesOf), to: cpus.addEdge(closePs, framesOf), cpuCount: cpus.count }
   yield* traffic.start
   yield* runTo(openPs, report)
   const from = yield* read
@@ -114,14 +128,16 @@ const measure = Effect.fnUntraced(function* (scenario: ResolvedScenario, options
   yield* runTo(closePs, report)
   const to = yield* read
   options.onWindow?.("end", delivered())
-  return { from, to }
+  return { from, to, edges }
 })
 
-const resultOf = Effect.fnUntraced(function* (scenario: ResolvedScenario, from: Reading, to: Reading) {
+const resultOf = Effect.fnUntraced(function* (
+  scenario: ResolvedScenario,
+  { edges, from, to }: { readonly from: Reading; readonly to: Reading; readonly edges: CpuEdges }
+) {
   const throughput = yield* (yield* Traffic).throughput
   const { inbound, latencyNs, outbound } = throughput
   const otherwise = scenario.traffic.kind === "closed-loop" ? "senders' windows" : "offered load"
-  const seconds = (to.timePs - from.timePs) / 1e12
   const isMappedPerCall = scenario.dma.backend === "iommu"
   return {
     name: scenario.driver.strategy,
@@ -133,8 +149,8 @@ const resultOf = Effect.fnUntraced(function* (scenario: ResolvedScenario, from: 
     goodputGbpsCi95: throughput.goodputGbpsCi95,
     wireGbps: throughput.wireGbps,
     framesPerSecond: throughput.framesPerSecond,
-    limit: limitOf(from, to, { inbound, outbound }, otherwise),
-    cpu: cpuResult(from, to, throughput.framesPerSecond * seconds),
+    limit: limitOf(from, to, edges, { inbound, outbound }, otherwise),
+    cpu: cpuResult(edges),
     locks: lockResults(from, to),
     latencyNs:
       latencyNs.count === 0
@@ -145,14 +161,14 @@ const resultOf = Effect.fnUntraced(function* (scenario: ResolvedScenario, from: 
 
 /** Runs a scenario in its world: lets it run, measures, drains, takes it down. */
 export const runInWorld = Effect.fnUntraced(function* (scenario: ResolvedScenario, options: RunOptions) {
-  const { from, to } = yield* measure(scenario, options)
+  const window = yield* measure(scenario, options)
   const traffic = yield* Traffic
   const dma = yield* Dma
   const iommu = yield* Iommu
   if (scenario.traffic.kind !== "replay") yield* traffic.stop
-  yield* drain
-  const measured = yield* resultOf(scenario, from, to)
-  const { corrupt } = (yield* traffic.throughput).frames
+  const isSettled = yield* drain
+  const measured = yield* resultOf(scenario, window)
+  const { frames: sent, retransmissions } = yield* traffic.throughput
   yield* (yield* NicDriver).shutdown
   yield* (yield* HostStack).close
   const frames = yield* frameResult
@@ -160,14 +176,17 @@ export const runInWorld = Effect.fnUntraced(function* (scenario: ResolvedScenari
   if (delivered !== undefined) options.onDelivered?.(delivered)
   const result: RunResult = {
     ...measured,
+    seed: options.seed,
     frames,
-    dma: dmaResult(from, to, (yield* iommu.pinned).max),
+    retransmissions,
+    dma: dmaResult(window.from, window.to, (yield* iommu.pinned).max),
     ...(scenario.iommu.kind === "vtd" ? { iotlb: yield* iotlbResult } : {}),
     checks: {
-      corruptFrames: corrupt,
+      corruptFrames: sent.corrupt,
       leakedMappings: dma.core.liveCount(),
       debugFindings: dma.core.snapshot().findings,
-      faults: (yield* iommu.faults).count
+      faults: (yield* iommu.faults).count,
+      unsettled: isSettled ? 0 : 1
     }
   }
   return result

@@ -73,6 +73,21 @@ const losses = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
     return [`${name}: ${lost} of ${frames.offered} frames dropped: ${named.join(", ")}`, ...answers]
   })
 
+/** Where CPUs take so much less than what passes, or more, rings fill or run empty: such rates do not last. */
+const BALANCE_TOLERANCE = 0.05
+
+const thousands = (framesPerSecond: number): string => `${Math.round(framesPerSecond / 1000)}k`
+
+/** Runs whose host did not keep up with the wire, or caught up, inside the window: one line each. */
+const imbalances = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
+  runs.flatMap(({ cpu, framesPerSecond, name }) => {
+    if (Math.abs(cpu.framesPerSecond - framesPerSecond) <= BALANCE_TOLERANCE * framesPerSecond) return []
+    const what = cpu.framesPerSecond < framesPerSecond ? "rings filled" : "rings emptied"
+    return [
+      `${name}: ${what}: ${thousands(framesPerSecond)} frames/s passed, CPUs took ${thousands(cpu.framesPerSecond)}`
+    ]
+  })
+
 /** Heading, one line for each run, and what the checks found; no line is longer than 80 columns. */
 export const renderTable = (envelope: Envelope, next: string): string => {
   const { runs, settings } = envelope
@@ -88,6 +103,7 @@ export const renderTable = (envelope: Envelope, next: string): string => {
     [heading.padEnd(widths.name), ...heads].join("  "),
     ...runs.map((run) => row(run, widths, settings.link.rateBitsPerSecond / 1e9)),
     ...losses(runs),
+    ...imbalances(runs),
     `${sum("corruptFrames")} corrupt, ${sum("leakedMappings")} leaked, ${sum("faults")} faults.   Next: ${next}`
   ]
   return lines.map((line) => cut(line.trimEnd(), COLUMNS)).join("\n")

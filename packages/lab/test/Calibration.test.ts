@@ -21,7 +21,7 @@ const tenSeeds = async (name: string, ...settings: ReadonlyArray<string>): Promi
   return results
 }
 const limitsOf = (results: ReadonlyArray<RunResult>) => new Set(results.map(({ limit }) => limit.resource))
-const CLEAN = { corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0 }
+const CLEAN = { corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0, unsettled: 0 }
 
 describe("the hypercall", () => {
   it("is what a refit gives", async () => {

@@ -58,7 +58,7 @@ const command = async (json: string): Promise<unknown> => {
 }
 
 describe("the command", () => {
-  const clean = { corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0 }
+  const clean = { corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0, unsettled: 0 }
 
   it.each([
     [{ ...clean, corruptFrames: 1 }, "check failed: direct: 1 corrupt frame"],

@@ -95,7 +95,7 @@ describe.each(Object.entries(CAPTURES))("%s", (name, expected) => {
         padded: expected.padded
       })
       expect(Object.values(dropped).every((count) => count === 0)).toBe(true)
-      expect(result.checks).toEqual({ corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0 })
+      expect(result.checks).toEqual({ corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0, unsettled: 0 })
       const frames = recordsOf(written, begin)
       expect(frames.length).toBe(sent.length)
       expect(differences(sent, frames)).toEqual([])

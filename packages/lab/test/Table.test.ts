@@ -14,6 +14,7 @@ import { renderTable } from "../src/Table.ts"
 
 const run = (name: string, parts: Partial<RunResult>): RunResult => ({
   name,
+  seed: 1,
   profile: "power7-pseries",
   strategy: name,
   allocator: "bitmap",
@@ -30,7 +31,8 @@ const run = (name: string, parts: Partial<RunResult>): RunResult => ({
     answersDropped: 0,
     dropped: Object.fromEntries(DROP_CAUSES.map((cause) => [cause, 0])) as Record<DropCause, number>
   },
-  cpu: { utilization: 0.21, perCpu: [0.21], nsPerFrame: {} },
+  retransmissions: { segments: 0, fast: 0, timeouts: 0 },
+  cpu: { utilization: 0.21, perCpu: [0.21], framesPerSecond: 812_744, nsPerFrame: {} },
   dma: {
     maps: 0,
     unmaps: 0,
@@ -42,7 +44,7 @@ const run = (name: string, parts: Partial<RunResult>): RunResult => ({
   },
   locks: [],
   latencyNs: { p50: 0, p99: 0, p999: 0 },
-  checks: { corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0 },
+  checks: { corruptFrames: 0, leakedMappings: 0, debugFindings: 0, faults: 0, unsettled: 0 },
   ...parts
 })
 
@@ -78,12 +80,12 @@ const headline = [
     goodputGbps: 3,
     wireGbps: 3.2,
     dma: dma(2, 4),
-    cpu: { utilization: 0.88, perCpu: [], nsPerFrame: {} },
+    cpu: { utilization: 0.88, perCpu: [], framesPerSecond: 812_744, nsPerFrame: {} },
     limit: { resource: "TCE table lock", busyShare: 0.99, busiest: "TCE table lock" }
   }),
   run("page-chunk", {
     dma: dma(0.0234, 0.05),
-    cpu: { utilization: 0.24, perCpu: [], nsPerFrame: {} }
+    cpu: { utilization: 0.24, perCpu: [], framesPerSecond: 812_744, nsPerFrame: {} }
   })
 ]
 
@@ -101,13 +103,24 @@ describe("the table", () => {
     )
   })
 
+  it("says where CPUs took less than what passed, or more: those rates will not last", () => {
+    const cpu = (framesPerSecond: number) => ({ utilization: 1, perCpu: [], framesPerSecond, nsPerFrame: {} })
+    const lines = renderTable(envelope([run("one", { cpu: cpu(256_000) }), run("two", { cpu: cpu(900_000) })]), NEXT)
+    expect(lines.split("\n").slice(4, -1)).toEqual([
+      "one: rings filled: 813k frames/s passed, CPUs took 256k",
+      "two: rings emptied: 813k frames/s passed, CPUs took 900k"
+    ])
+    const settled = renderTable(envelope([run("one", { cpu: cpu(800_000) })]), NEXT)
+    expect(settled).not.toContain("rings")
+  })
+
   it("fits 80 columns whatever the names and figures", () => {
     const wide = run("a-run-with-a-very-long-name", {
       strategy: "page-chunk",
       goodputGbps: 99.99,
       wireGbps: 10,
       dma: dma(1234.5, 1234.567),
-      cpu: { utilization: 1, perCpu: [], nsPerFrame: {} },
+      cpu: { utilization: 1, perCpu: [], framesPerSecond: 812_744, nsPerFrame: {} },
       limit: { resource: "a resource with a long name", busyShare: 1, busiest: "a resource with a long name" }
     })
     const text = renderTable(envelope([wide], ["traffic={kind: open-loop, rate: line}"]), NEXT)
@@ -139,7 +152,9 @@ describe("the table", () => {
   })
 
   it("sums what the checks found", () => {
-    const bad = run("direct", { checks: { corruptFrames: 1, leakedMappings: 2, debugFindings: 0, faults: 0 } })
+    const bad = run("direct", {
+      checks: { corruptFrames: 1, leakedMappings: 2, debugFindings: 0, faults: 0, unsettled: 0 }
+    })
     expect(renderTable(envelope([bad, bad]), NEXT)).toContain("2 corrupt, 4 leaked, 0 faults.")
     expect(failedChecks([bad])).toEqual(["direct: 1 corrupt frame", "direct: 2 leaked mappings"])
   })

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import { findMisfit, makeSimulation, type SimulationCore, type SimulationOptions } from "./core/simulation.ts"
 import { HostDoesNotFit } from "./Errors.ts"
 
+export type { LedgerEdge } from "./core/ledgerEdges.ts"
 export type { SimulationCore, SimulationOptions } from "./core/simulation.ts"
 
 export interface SimulationShape {

@@ -123,6 +123,41 @@ describe("programs", () => {
   })
 })
 
+describe("an edge", () => {
+  it("counts what a CPU has done when it passes, and splits what it books then", () => {
+    const { timeline, cpus } = makeWorld()
+    const done = new Int32Array(2)
+    const edge = cpus.addEdge(70, (cpu) => done[cpu]!)
+    const work = cpus.define("work", (cpu) => {
+      done[cpu]! += 1
+      cpus.spend(cpu, ACCOUNT_STACK, 30)
+      return done[cpu] === 5 ? cpus.sleep(cpu) : work
+    })
+    cpus.wake(0, work)
+    timeline.runUntil(0, EVENTS_MAX)
+    // The program has run ahead of the world, to 150.
+    expect([edge.spentPs(0, ACCOUNT_STACK), edge.count(0), cpus.ledger[ACCOUNT_STACK]]).toEqual([70, 3, 150])
+    expect([edge.spentPs(1, ACCOUNT_STACK), edge.count(1)]).toEqual([0, 0])
+  })
+
+  it("that a CPU has passed already keeps its ledger as it is", () => {
+    const { timeline, cpus } = makeWorld()
+    const work = cpus.define("work", (cpu) => {
+      cpus.spend(cpu, ACCOUNT_STACK, 30)
+      return cpus.sleep(cpu)
+    })
+    cpus.wake(0, work)
+    timeline.runUntil(0, EVENTS_MAX)
+    const edge = cpus.addEdge(10)
+    const later = cpus.addEdge(40)
+    timeline.runUntil(100, EVENTS_MAX)
+    cpus.wake(0, work)
+    timeline.runUntil(200, EVENTS_MAX)
+    expect([edge.spentPs(0, ACCOUNT_STACK), later.spentPs(0, ACCOUNT_STACK)]).toEqual([30, 30])
+    expect(() => cpus.addEdge(40)).toThrow("an edge is not behind the one before")
+  })
+})
+
 describe("running alone", () => {
   it("runs a subroutine at once, through locks, and gives its time back to the CPU", () => {
     const { timeline, cpus } = makeWorld({ lockAcquirePs: 7 })

@@ -44,14 +44,15 @@ export interface NapiOptions {
 }
 
 export class Napi {
-  /** Interrupts taken, polls made, frames taken, and frames dropped for want of buffers. */
+  /** Interrupts taken, polls made, and frames dropped for want of buffers. */
   interrupts = 0
   polls = 0
-  framesTaken = 0
   framesDropped = 0
   /** Frames dropped for an error that the device found, and for having more than one descriptor. */
   framesWithError = 0
   framesSplit = 0
+  /** Frames that each CPU has handed up. */
+  declare readonly framesTaken: Float64Array
   declare private readonly world: DriverWorld
   declare private readonly options: NapiOptions
   /** Bit q: queue q has raised an interrupt that is not yet booked; queue q is being polled. */
@@ -81,6 +82,7 @@ export class Napi {
     this.world = world
     this.options = options
     assert(options.rxRings.length <= 31, "more queues than bits")
+    this.framesTaken = new Float64Array(cpus.count)
     this.raised = new Int32Array(cpus.count)
     this.active = new Int32Array(cpus.count)
     this.queues = new Int32Array(cpus.count)
@@ -229,7 +231,7 @@ export class Napi {
       this.framesDropped++
       return this.released
     }
-    this.framesTaken++
+    this.framesTaken[cpu]! += 1
     const answerBytes = stack.receive(
       cpu,
       this.queues[cpu]!,

@@ -172,7 +172,7 @@ export class NetDriver {
     return {
       interrupts: napi.interrupts,
       polls: napi.polls,
-      framesReceived: napi.framesTaken,
+      framesReceived: napi.framesTaken.reduce((sum, count) => sum + count, 0),
       framesDroppedNoBuffer: napi.framesDropped,
       framesDroppedError: napi.framesWithError,
       framesDroppedSplit: napi.framesSplit,

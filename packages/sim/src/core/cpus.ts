@@ -23,12 +23,16 @@ import {
   type Account
 } from "./accounts.ts"
 import type { CpusOptions, LockCounts, LockId, Step, StepId } from "./cpuTypes.ts"
-import type { Source, Timeline } from "./timeline.ts"
+import { LedgerEdges, type LedgerEdge } from "./ledgerEdges.ts"
+import * as LockStates from "./lockState.ts"
+import type { LockState } from "./lockState.ts"
+import type { Timeline } from "./timeline.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const ACCOUNT_COUNT = accountCount
 const ACCOUNT_LOCK_HAND_OFF = accountLockHandOff
 const ACCOUNT_LOCK_WAIT = accountLockWait
+const { BUSY_SUM, CONTENDED, FREE_AT, GRANTS, HELD_SINCE, NOBODY, WAIT_SUM } = LockStates
 
 /** Returned by a step whose CPU waits. */
 export const PARKED: StepId = 0
@@ -39,30 +43,6 @@ const CALL_DEPTH_MAX = 8
 export const CPUS_MAX = 1024
 /** Most steps that a CPU may run without waiting: a program that passes it never ends. */
 const STEPS_WITHOUT_WAIT_MAX = 100_000_000
-
-interface Lock {
-  readonly name: string
-  readonly timer: Source
-  /** Waiters sorted by (time of asking, CPU); a ring of `askMask + 1` slots. */
-  readonly askTimes: Float64Array
-  readonly askCpu: Int32Array
-  readonly askMask: number
-  askHead: number
-  askCount: number
-  /** The CPU that holds it, or NOBODY. */
-  holder: number
-  /** [FREE_AT] when it was or will be let go, [HELD_SINCE], and sums over all grants. */
-  readonly times: Float64Array
-}
-
-/** Holder of a lock that is free. */
-const NOBODY = -1
-const FREE_AT = 0
-const HELD_SINCE = 1
-const BUSY_SUM = 2
-const WAIT_SUM = 3
-const GRANTS = 4
-const CONTENDED = 5
 
 /** What a CPU does. */
 const IDLE = 0
@@ -77,6 +57,8 @@ export class Cpus {
   declare readonly ledger: Float64Array
   /** Closed busy intervals of each CPU, measured from waking to falling asleep: the ledger's oracle. */
   declare private readonly busySums: Float64Array
+  declare private readonly edges: LedgerEdges
+  declare private readonly nextEdgePs: Float64Array
   declare private readonly awakeSince: Float64Array
   declare private readonly awake: Uint8Array
   declare private readonly resumeAt: Int32Array
@@ -85,7 +67,7 @@ export class Cpus {
   declare private readonly timers: Int32Array
   private readonly steps: Array<Step> = [() => fail("step 0 was run")]
   private readonly stepNames: Array<string> = ["parked"]
-  private readonly locks: Array<Lock> = []
+  private readonly locks: Array<LockState> = []
   declare private readonly coreOf: Int32Array
   declare private readonly busyThreads: Int32Array
   declare private readonly slowdowns: Float64Array
@@ -105,6 +87,8 @@ export class Cpus {
     this.count = count
     this.localPs = new Float64Array(count)
     this.ledger = new Float64Array(count * ACCOUNT_COUNT)
+    this.edges = new LedgerEdges(this.localPs, this.ledger)
+    this.nextEdgePs = this.edges.nextPs
     this.busySums = new Float64Array(count)
     this.awakeSince = new Float64Array(count)
     this.awake = new Uint8Array(count)
@@ -151,7 +135,10 @@ export class Cpus {
   }
 
   private readonly book = (cpu: number, account: Account, durationPs: number): void => {
-    this.localPs[cpu]! += durationPs
+    const fromPs = this.localPs[cpu]!
+    const toPs = fromPs + durationPs
+    if (toPs > this.nextEdgePs[cpu]!) this.edges.cross(cpu, account, fromPs, toPs)
+    this.localPs[cpu] = toPs
     this.ledger[cpu * ACCOUNT_COUNT + account]! += durationPs
   }
 
@@ -195,9 +182,6 @@ export class Cpus {
 
   private readonly start = (cpu: number, step: StepId): void => {
     this.setAwake(cpu)
-    const nowPs = this.timeline.clock[0]!
-    if (this.localPs[cpu]! < nowPs) this.localPs[cpu] = nowPs
-    this.awakeSince[cpu] = this.localPs[cpu]!
     this.lookAgain(cpu, step)
   }
 
@@ -240,6 +224,12 @@ export class Cpus {
   }
 
   private readonly setAwake = (cpu: number): void => {
+    const nowPs = this.timeline.clock[0]!
+    if (nowPs > this.localPs[cpu]!) {
+      if (nowPs > this.nextEdgePs[cpu]!) this.edges.crossIdle(cpu, nowPs)
+      this.localPs[cpu] = nowPs
+    }
+    this.awakeSince[cpu] = this.localPs[cpu]!
     this.awake[cpu] = IN_PROGRAM
     this.busyThreads[this.coreOf[cpu]!]! += 1
   }
@@ -261,11 +251,7 @@ export class Cpus {
   readonly runAlone = (cpu: number, entry: StepId): void => {
     const wasAlone = this.isAlone
     const wasAwake = this.awake[cpu] !== IDLE
-    if (!wasAwake) {
-      this.setAwake(cpu)
-      this.localPs[cpu] = Math.max(this.localPs[cpu]!, this.timeline.clock[0]!)
-      this.awakeSince[cpu] = this.localPs[cpu]!
-    }
+    if (!wasAwake) this.setAwake(cpu)
     this.isAlone = true
     const depth = this.callDepth[cpu]!
     let step = this.call(cpu, entry, PARKED)
@@ -277,20 +263,9 @@ export class Cpus {
 
   /** A lock that is free. Its name is the one that reports show. */
   readonly makeLock = (name: string): LockId => {
-    let slots = 1
-    while (slots < this.count) slots *= 2
     const id = this.locks.length
-    this.locks.push({
-      name,
-      timer: this.timeline.addTimer(`lock ${name}`, (lock) => this.grant(lock), id),
-      askTimes: new Float64Array(slots),
-      askCpu: new Int32Array(slots),
-      askMask: slots - 1,
-      askHead: 0,
-      askCount: 0,
-      holder: NOBODY,
-      times: new Float64Array(6)
-    })
+    const timer = this.timeline.addTimer(`lock ${name}`, (lock) => this.grant(lock), id)
+    this.locks.push(LockStates.makeLockState(name, timer, this.count))
     return id
   }
 
@@ -322,7 +297,7 @@ export class Cpus {
     return PARKED
   }
 
-  private readonly scheduleGrant = (lock: Lock): void => {
+  private readonly scheduleGrant = (lock: LockState): void => {
     const freePs = lock.times[FREE_AT]!
     const askPs = lock.askTimes[lock.askHead & lock.askMask]!
     this.timeline.setTimer(lock.timer, freePs > askPs ? freePs : askPs)
@@ -343,7 +318,7 @@ export class Cpus {
   }
 
   /** The lock changes hands at `atPs`; a hand-off to a CPU that waited costs more than an acquire. */
-  private readonly take = (cpu: number, lock: Lock, atPs: number, waiters: number): void => {
+  private readonly take = (cpu: number, lock: LockState, atPs: number, waiters: number): void => {
     if (lock.holder !== NOBODY) fail("a lock that is held was granted")
     const waitPs = atPs - this.localPs[cpu]!
     let costPs = this.acquirePs
@@ -372,19 +347,21 @@ export class Cpus {
 
   /** What each lock has seen since the beginning. */
   readonly lockCounts = (): ReadonlyArray<LockCounts> => {
-    return this.locks.map(({ name, times }) => ({
-      name,
-      busyPs: times[BUSY_SUM]!,
-      waitPs: times[WAIT_SUM]!,
-      grants: times[GRANTS]!,
-      contended: times[CONTENDED]!
-    }))
+    return this.locks.map(LockStates.countsOf)
   }
 
   /** Busy time of a CPU up to its local time, measured between waking and falling asleep. */
   readonly busyPs = (cpu: number): number => {
     const openPs = this.awake[cpu] !== IDLE ? this.localPs[cpu]! - this.awakeSince[cpu]! : 0
     return this.busySums[cpu]! + openPs
+  }
+
+  /**
+   * Keeps every CPU's ledger as it is at `timePs` of its own time, which is behind all edges before; `countOf` is
+   * asked as a CPU passes, or of one that has not when it is looked at.
+   */
+  readonly addEdge = (timePs: number, countOf: (cpu: number) => number = () => 0): LedgerEdge => {
+    return this.edges.add(timePs, countOf)
   }
 
   /** Sum of a CPU's accounts; equals `busyPs` at any moment between events. */

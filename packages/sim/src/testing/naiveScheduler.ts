@@ -34,6 +34,8 @@ export interface NaiveOptions {
   readonly lockAcquirePs: number
   readonly lockHandOffPs: number
   readonly lockHandOffPerWaiterPs: number
+  /** Instants at which the ledgers are kept, in ascending order. */
+  readonly edgesPs: ReadonlyArray<number>
 }
 
 /** A lock given to a CPU. */
@@ -50,6 +52,8 @@ export interface Outcome {
   readonly grants: ReadonlyArray<Grant>
   /** Of each CPU by account, picoseconds. */
   readonly ledgers: ReadonlyArray<ReadonlyArray<number>>
+  /** The same as they were at each of the edges, in each CPU's own time. */
+  readonly ledgersAt: ReadonlyArray<ReadonlyArray<ReadonlyArray<number>>>
   /** When each CPU's program ended. */
   readonly endPs: ReadonlyArray<number>
   /** Busy time of each CPU. */
@@ -62,9 +66,15 @@ type Operation =
   | { readonly kind: "ask" | "release"; readonly lock: number }
   | { readonly kind: "pause"; readonly durationPs: number }
 
+interface Booking {
+  readonly account: Account
+  readonly fromPs: number
+  readonly durationPs: number
+}
+
 interface Worker {
   readonly operations: ReadonlyArray<Operation>
-  readonly ledger: Array<number>
+  readonly bookings: Array<Booking>
   next: number
   /** When its next operation runs; Infinity while it waits for a lock, and at the end. */
   atPs: number
@@ -98,6 +108,15 @@ const flatten = (program: Program): ReadonlyArray<Operation> =>
     }
   })
 
+/** What was booked before `endPs`, by account. */
+const ledgerAt = (bookings: ReadonlyArray<Booking>, endPs: number): ReadonlyArray<number> => {
+  const ledger = Array.from({ length: ACCOUNT_COUNT }, () => 0)
+  for (const { account, durationPs, fromPs } of bookings) {
+    ledger[account]! += Math.min(durationPs, Math.max(0, endPs - fromPs))
+  }
+  return ledger
+}
+
 export class NaiveScheduler {
   private readonly workers: ReadonlyArray<Worker>
   private readonly locks: ReadonlyArray<NaiveLock>
@@ -112,7 +131,7 @@ export class NaiveScheduler {
     this.startsPs = startsPs
     this.workers = programs.map((program, cpu) => ({
       operations: flatten(program),
-      ledger: Array.from({ length: ACCOUNT_COUNT }, () => 0),
+      bookings: [],
       next: 0,
       atPs: startsPs[cpu]!,
       endPs: startsPs[cpu]!,
@@ -147,7 +166,8 @@ export class NaiveScheduler {
     }
     return {
       grants: this.grants,
-      ledgers: this.workers.map((worker) => worker.ledger),
+      ledgers: this.workers.map(({ bookings }) => ledgerAt(bookings, Infinity)),
+      ledgersAt: this.options.edgesPs.map((edgePs) => this.workers.map(({ bookings }) => ledgerAt(bookings, edgePs))),
       endPs: this.workers.map((worker) => worker.endPs),
       busyPs: this.workers.map((worker, cpu) => worker.endPs - this.startsPs[cpu]! - worker.pausedPs),
       locks: this.locks.map(({ busyPs, waitPs, grants, contended }) => ({ busyPs, waitPs, grants, contended }))
@@ -164,7 +184,7 @@ export class NaiveScheduler {
     }
     switch (operation.kind) {
       case "spend":
-        worker.ledger[operation.account]! += operation.durationPs
+        worker.bookings.push({ account: operation.account, fromPs: this.nowPs, durationPs: operation.durationPs })
         worker.atPs += operation.durationPs
         return
       case "pause":
@@ -197,8 +217,8 @@ export class NaiveScheduler {
     lock.grants++
     if (isContended) lock.contended++
     const worker = this.workers[cpu]!
-    worker.ledger[ACCOUNT_LOCK_WAIT]! += waitedPs
-    worker.ledger[ACCOUNT_LOCK_HAND_OFF]! += costPs
+    worker.bookings.push({ account: ACCOUNT_LOCK_WAIT, fromPs: askedPs, durationPs: waitedPs })
+    worker.bookings.push({ account: ACCOUNT_LOCK_HAND_OFF, fromPs: this.nowPs, durationPs: costPs })
     worker.atPs = this.nowPs + costPs
     this.grants.push({ lock: lockNumber, cpu, atPs: this.nowPs, startPs: worker.atPs })
   }

@@ -42,6 +42,9 @@ export const worlds = fc.integer({ min: 1, max: 2 }).chain((lockCount) =>
     startsPs: fc.array(durationPs, { minLength: 8, maxLength: 8 }),
     options: fc.record({
       lockCount: fc.constant(lockCount),
+      edgesPs: fc
+        .uniqueArray(fc.integer({ min: 1, max: 200 }), { maxLength: 3 })
+        .map((edges) => edges.toSorted((left, right) => left - right)),
       lockAcquirePs: fc.nat({ max: 5 }),
       lockHandOffPs: fc.nat({ max: 5 }),
       lockHandOffPerWaiterPs: fc.nat({ max: 5 })
@@ -58,6 +61,7 @@ export function runOnCpus(
 ): Outcome {
   const timeline = makeTimeline()
   const cpus = makeCpus(timeline, { ...options, cpuCount: programs.length, threadsPerCore: 1, speedShares: [1] })
+  const edges = options.edgesPs.map((edgePs) => cpus.addEdge(edgePs))
   const resumeAt = programs.map(() => 0)
   const wakeUp = programs.map((_, cpu) => timeline.addTimer(`wake ${cpu}`, () => cpus.wake(cpu, resumeAt[cpu]!)))
   const locks = Array.from({ length: options.lockCount }, (_, lock) => cpus.makeLock(`lock ${lock}`))
@@ -77,9 +81,12 @@ export function runOnCpus(
     if (cpus.isAwake(cpu)) throw new Error("a program did not end")
     if (cpus.bookedPs(cpu) !== cpus.busyPs(cpu)) throw new Error("accounts do not add up to the busy time")
   }
+  const row = (ofAccount: (account: number) => number): Array<number> =>
+    Array.from({ length: ACCOUNT_COUNT }, (_, account) => ofAccount(account))
   return {
     grants,
-    ledgers: programs.map((_, cpu) => [...cpus.ledger.subarray(cpu * ACCOUNT_COUNT, (cpu + 1) * ACCOUNT_COUNT)]),
+    ledgers: programs.map((_, cpu) => row((account) => cpus.ledger[cpu * ACCOUNT_COUNT + account]!)),
+    ledgersAt: edges.map((edge) => programs.map((_, cpu) => row((account) => edge.spentPs(cpu, account)))),
     endPs: programs.map((_, cpu) => cpus.localPs[cpu]!),
     busyPs: programs.map((_, cpu) => cpus.busyPs(cpu)),
     locks: cpus.lockCounts().map(({ busyPs, waitPs, grants, contended }) => ({ busyPs, waitPs, grants, contended }))

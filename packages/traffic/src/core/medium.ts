@@ -27,7 +27,11 @@ const GAP = 6
 /** Sums since the beginning. */
 const FRAMES = 7
 const FRAME_BYTES = 8
-const STATE_COUNT = 9
+/** When the preamble of the frame that was put on the medium last began. */
+const BEGIN = 9
+/** Time of the window that the medium was taken for: a frame across an edge counts in part. */
+const BUSY_IN_WINDOW = 10
+const STATE_COUNT = 11
 
 const PICOSECOND_BITS_PER_BYTE = 8e12
 const PREFIX_BYTES = PREAMBLE_SIZE_BYTES + START_DELIMITER_SIZE_BYTES
@@ -70,13 +74,16 @@ export class Medium {
     const frameBytes = (lengthBytes < FRAME_BYTES_LEAST ? FRAME_BYTES_LEAST : lengthBytes) + CHECK_BYTES
     const freeAt = state[FREE_AT]!
     const notBefore = state[NOT_BEFORE]!
-    const firstBit = (freeAt > notBefore ? freeAt : notBefore) + state[PREFIX]!
+    const begin = freeAt > notBefore ? freeAt : notBefore
+    const firstBit = begin + state[PREFIX]!
     const lastBit = firstBit + frameBytes * state[BYTE]!
+    state[BEGIN] = begin
     state[FIRST_BIT] = firstBit
     state[LAST_BIT] = lastBit
     state[FREE_AT] = lastBit + state[GAP]!
     state[FRAMES]! += 1
     state[FRAME_BYTES]! += frameBytes
+    this.window.addOverlap(state, BEGIN, FREE_AT, BUSY_IN_WINDOW)
     const part = this.window.partOf(state, LAST_BIT)
     if (part !== NO_PART) {
       this.partFrames[part]! += 1
@@ -99,7 +106,12 @@ export class Medium {
     return (this.state[FRAME_BYTES]! + this.state[FRAMES]! * AROUND_FRAME_BYTES) * this.state[BYTE]!
   }
 
-  /** Bytes of medium time in the window: frames, preambles and gaps. */
+  /** Time of the window that the medium was taken for, picoseconds. */
+  get busyPsInWindow(): number {
+    return this.state[BUSY_IN_WINDOW]!
+  }
+
+  /** Bytes of medium time of the frames that count in the window: frames, preambles and gaps. */
   get wireBytesInWindow(): number {
     return this.frameBytesInWindow.sum + this.framesInWindow.sum * AROUND_FRAME_BYTES
   }

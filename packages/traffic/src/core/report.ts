@@ -9,7 +9,7 @@ const SECOND_PS = 1e12
 const GIGA = 1e9
 const BITS = 8
 
-/** One direction of the link inside the window. */
+/** One direction of the link inside the window. Frames count whole, those whose last bit passed in it. */
 export interface DirectionReport {
   readonly frames: number
   /** Frames with padding and check sequence. */
@@ -17,8 +17,9 @@ export interface DirectionReport {
   readonly frameGbps: number
   /** Frames, preambles and gaps. */
   readonly wireBits: number
+  /** The link's rate for the part of the window in which the direction was taken: a frame across an edge in part. */
   readonly wireGbps: number
-  /** Part of the window in which the direction was taken, 0..1. */
+  /** That part, 0..1. */
   readonly busyShare: number
 }
 
@@ -85,15 +86,15 @@ const gbps = (bits: number, durationPs: number): number =>
 
 function directionReport(medium: Medium, link: Link, windowPs: number): DirectionReport {
   const frameBits = medium.frameBytesInWindow.sum * BITS
-  const wireBits = medium.wireBytesInWindow * BITS
-  const wireGbps = gbps(wireBits, windowPs)
+  // The cut is of roundings alone, where a byte takes no whole picoseconds.
+  const busyShare = windowPs > 0 ? Math.min(1, medium.busyPsInWindow / windowPs) : 0
   return {
     frames: medium.framesInWindow.sum,
     frameBits,
     frameGbps: gbps(frameBits, windowPs),
-    wireBits,
-    wireGbps,
-    busyShare: (wireGbps * GIGA) / link.rateBitsPerSecond
+    wireBits: medium.wireBytesInWindow * BITS,
+    wireGbps: (busyShare * link.rateBitsPerSecond) / GIGA,
+    busyShare
   }
 }
 

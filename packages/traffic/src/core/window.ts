@@ -65,6 +65,14 @@ export class Window {
     return this.part
   }
 
+  /** Adds what the time from timesPs[from] to timesPs[to] and the window have in common to timesPs[sum]. */
+  addOverlap(timesPs: Float64Array, from: number, to: number, sum: number): void {
+    const bounds = this.boundsPs
+    const fromPs = timesPs[from]! > bounds[OPEN]! ? timesPs[from]! : bounds[OPEN]!
+    const toPs = timesPs[to]! < bounds[CLOSE]! ? timesPs[to]! : bounds[CLOSE]!
+    if (toPs > fromPs) timesPs[sum]! += toPs - fromPs
+  }
+
   private find(timesPs: Float64Array, index: number): void {
     const bounds = this.boundsPs
     const timePs = timesPs[index]!
