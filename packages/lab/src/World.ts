@@ -8,6 +8,7 @@ import { findProfile, profileValues, Simulation, type ProfileValues } from "@vni
 import { Traffic, trafficOutsideBytes, type Capture } from "@vnic/traffic"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { spreadOverCores, threadsPerCoreOf } from "./Cores.ts"
 import { applicationOf, devicePorts, dmaPorts, driverPorts, Joints, wire } from "./Ports.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
 
@@ -39,8 +40,7 @@ export const simulationLayer = (scenario: ResolvedScenario, options: WorldOption
     outsideBytes: trafficOutsideBytes(options.capture),
     frameCapacity: FRAME_CAPACITY,
     cpuCount: scenario.host.cpus,
-    // One thread of each core, as long as there are cores.
-    threadsPerCore: Math.ceil(scenario.host.cpus / values.coreCount)
+    threadsPerCore: threadsPerCoreOf(scenario.host.cpus, values.coreCount)
   })
 }
 
@@ -80,8 +80,17 @@ const trafficLayer = (scenario: ResolvedScenario, options: WorldOptions) =>
     ...(options.capture === undefined ? {} : { capture: options.capture })
   })
 
-const driverLayer = ({ driver, nic, traffic }: ResolvedScenario) =>
-  NicDriver.layer({
+/** The CPU that serves each queue: queues share a core only where there are more of them than cores. */
+const queueCpusOf = ({ host, nic, profile }: ResolvedScenario, changes: WorldOptions["profileChanges"]) => {
+  const { coreCount } = profileValues(findProfile(profile)!, changes)
+  const threadsPerCore = threadsPerCoreOf(host.cpus, coreCount)
+  const cpus = spreadOverCores(Math.ceil(host.cpus / threadsPerCore), threadsPerCore).filter((cpu) => cpu < host.cpus)
+  return Array.from({ length: nic.queues }, (_, queue) => cpus[queue % cpus.length]!)
+}
+
+const driverLayer = (scenario: ResolvedScenario, options: WorldOptions) => {
+  const { driver, nic, traffic } = scenario
+  return NicDriver.layer({
     strategy: driver.strategy,
     queues: nic.queues,
     rxDescriptors: nic.rx.descriptors,
@@ -91,8 +100,10 @@ const driverLayer = ({ driver, nic, traffic }: ResolvedScenario) =>
     dropEnable: nic.rx.dropEnable,
     promiscuous: traffic.kind === "replay",
     macAddress: MAC_ADDRESS,
-    interruptIntervalPs: nic.interruptIntervalPs
+    interruptIntervalPs: nic.interruptIntervalPs,
+    queueCpus: queueCpusOf(scenario, options.profileChanges)
   })
+}
 
 /** Names the link and the driver to the device, which was built before them, and lets the host listen. */
 const joined = ({ traffic }: ResolvedScenario) =>
@@ -117,7 +128,7 @@ export const worldAbove = (scenario: ResolvedScenario, options: WorldOptions) =>
     // The driver brings the device up before the traffic asks it which queue a flow takes.
     Layer.provideMerge(trafficLayer(scenario, options)),
     Layer.provide(wire),
-    Layer.provideMerge(driverLayer(scenario)),
+    Layer.provideMerge(driverLayer(scenario, options)),
     Layer.provide(driverPorts),
     Layer.provideMerge(
       Layer.mergeAll(

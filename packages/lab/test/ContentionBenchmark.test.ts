@@ -8,7 +8,7 @@
 import { ACCOUNTS, findProfile, profileValues } from "@vnic/sim"
 import { makeSimulation } from "@vnic/sim/core"
 import { describe, expect, it } from "vitest"
-import { Benchmark, type BenchmarkOptions, placement } from "../src/contention/benchmark.ts"
+import { Benchmark, type BenchmarkOptions } from "../src/contention/benchmark.ts"
 import type { Mapper } from "../src/contention/mapper.ts"
 import { parsePattern, type Pattern, Slots } from "../src/contention/patterns.ts"
 import { Sampler } from "../src/contention/sampling.ts"
@@ -178,11 +178,5 @@ describe("rounds of a sample", () => {
     expect(pairs).toBeGreaterThanOrEqual(3 * (roundPairs + settlingPairs))
     // Each thread ends the pair that it is at.
     expect(pairs).toBeLessThan(3 * (roundPairs + settlingPairs) + threads)
-  })
-})
-
-describe("placement", () => {
-  it("gives each core a thread before any gets a second", () => {
-    expect(placement(3, 2)).toEqual([0, 2, 4, 1, 3, 5])
   })
 })

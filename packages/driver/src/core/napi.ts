@@ -36,6 +36,8 @@ const BACKLOG_MAX = 64
 
 export interface NapiOptions {
   readonly budget: number
+  /** The CPU that serves each queue. */
+  readonly queueCpus: ReadonlyArray<number>
   readonly rxRings: ReadonlyArray<RxRing>
   readonly txRings: ReadonlyArray<TxRing>
   readonly strategy: ReceiveStrategy
@@ -60,6 +62,9 @@ export class Napi {
   declare private readonly active: Int32Array
   declare private readonly queues: Int32Array
   declare private readonly received: Int32Array
+  declare private readonly queueCpus: Int32Array
+  /** The first queue that each CPU serves: its transmit ring is no other CPU's. */
+  declare private readonly ownQueues: Int32Array
   /** 1 when what the CPU takes from the ring is not to go up. */
   declare private readonly isRejected: Uint8Array
   declare private readonly backlogPhys: Int32Array
@@ -82,6 +87,13 @@ export class Napi {
     this.world = world
     this.options = options
     assert(options.rxRings.length <= 31, "more queues than bits")
+    this.queueCpus = Int32Array.from(options.queueCpus)
+    assert(
+      this.queueCpus.length === options.rxRings.length && this.queueCpus.every((cpu) => cpu >= 0 && cpu < cpus.count),
+      "a queue has no CPU"
+    )
+    this.ownQueues = new Int32Array(cpus.count)
+    for (let queue = this.queueCpus.length - 1; queue >= 0; queue--) this.ownQueues[this.queueCpus[queue]!] = queue
     this.framesTaken = new Float64Array(cpus.count)
     this.raised = new Int32Array(cpus.count)
     this.active = new Int32Array(cpus.count)
@@ -105,7 +117,7 @@ export class Napi {
 
   /** The CPU that serves a queue. */
   readonly cpuOf = (queue: number): number => {
-    return queue % this.world.cpus.count
+    return this.queueCpus[queue]!
   }
 
   /** The device's interrupt for a queue has reached its CPU. */
@@ -135,7 +147,7 @@ export class Napi {
     if (this.backlogCount[cpu]! > 0) {
       // Not `setRings`: whose turn it is to be polled stays as it was.
       const { transmit, txRings } = this.options
-      transmit.rings[cpu] = txRings[cpu % txRings.length]!
+      transmit.rings[cpu] = txRings[this.ownQueues[cpu]!]!
       return this.sendBacklog(cpu)
     }
     const active = this.active[cpu]!

@@ -36,6 +36,8 @@ export interface NetDriverOptions {
   readonly promiscuous: boolean
   readonly macAddress: ReadonlyArray<number>
   readonly interruptIntervalPs: number
+  /** The CPU that serves each queue; queue n is served by CPU n, modulo their number, where this is left out. */
+  readonly queueCpus?: ReadonlyArray<number>
 }
 
 /** What the driver has counted since the beginning. */
@@ -93,6 +95,7 @@ export class NetDriver {
     this.transmit = new Transmit(world, tx[0]!, options.small)
     this.napi = new Napi(world, {
       budget: options.budget,
+      queueCpus: options.queueCpus ?? rx.map((_, queue) => queue % world.cpus.count),
       rxRings: rx,
       txRings: tx,
       strategy: this.strategy,

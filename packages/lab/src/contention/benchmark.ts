@@ -15,6 +15,7 @@
  */
 import type { SimulationCore } from "@vnic/sim"
 import { ACCOUNTS } from "@vnic/sim"
+import { spreadOverCores } from "../Cores.ts"
 import type { Mapper } from "./mapper.ts"
 import type { Slots } from "./patterns.ts"
 import type { Sampler, Verdict } from "./sampling.ts"
@@ -56,13 +57,6 @@ export interface Times {
   readonly map: Histogram
   readonly unmap: Histogram
 }
-
-/** The CPUs in the order in which threads are given to them: one of each core first. */
-export const placement = (coreCount: number, threadsPerCore: number): ReadonlyArray<number> =>
-  Array.from(
-    { length: coreCount * threadsPerCore },
-    (_, index) => (index % coreCount) * threadsPerCore + Math.floor(index / coreCount)
-  )
 
 /** The first slots of all threads, then their second ones, and so on. */
 const fillOrder = ({ slots, threads }: BenchmarkOptions, filledEach: number): Int32Array => {
@@ -130,7 +124,7 @@ export class Benchmark {
     this.sampler = options.sampler
     this.host = host
     this.localPs = host.localPs
-    this.cpus = placement(profile.coreCount, profile.threadsPerCore).slice(0, threads)
+    this.cpus = spreadOverCores(profile.coreCount, profile.threadsPerCore).slice(0, threads)
     this.times = { map: world.histogram(), unmap: world.histogram() }
     this.roundTimes = { map: world.histogram(), unmap: world.histogram() }
     this.threadOf = new Int32Array(host.count).fill(NO_THREAD)
