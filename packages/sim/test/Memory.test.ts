@@ -47,6 +47,20 @@ describe("memory", () => {
     }
   )
 
+  test.prop([fc.nat({ max: 20 }), fc.nat({ max: 20 }), fc.nat({ max: 200 }), fc.nat({ max: 399 })], { numRuns: 1000 })(
+    "finds every byte that differs, at any alignment, and no other",
+    (left, right, sizeBytes, flipped) => {
+      const memory = makeMemory(4096, 0)
+      for (let index = 0; index < 256; index++) {
+        memory.bytes[left + index] = index * 7
+        memory.bytes[1024 + right + index] = index * 7
+      }
+      expect(memory.equals(left, 1024 + right, sizeBytes)).toBe(true)
+      memory.bytes[1024 + right + flipped]! ^= 0x10
+      expect(memory.equals(left, 1024 + right, sizeBytes)).toBe(flipped >= sizeBytes)
+    }
+  )
+
   it("shows its bytes as little-endian words", () => {
     const memory = makeMemory(4096, 0)
     memory.bytes.set([0x78, 0x56, 0x34, 0x12], 8)

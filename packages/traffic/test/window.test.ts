@@ -1,6 +1,5 @@
 import { fc, test as property } from "@fast-check/vitest"
-import { isSame, PART_NONE, Tally, Window, WINDOW_PARTS } from "@vnic/traffic/core"
-import { makeMemory } from "@vnic/sim/core"
+import { PART_NONE, Tally, Window, WINDOW_PARTS } from "@vnic/traffic/core"
 import { describe, expect, it } from "vitest"
 
 const partAt = (window: Window, timePs: number) => window.partOf(Float64Array.of(timePs), 0)
@@ -49,23 +48,5 @@ describe("a tally", () => {
     for (let part = 0; part < WINDOW_PARTS; part++) tally.add(part, part % 2)
     // Sample deviation of ten zeros and ten ones, over sqrt(20), times t(0.975, 19).
     expect(tally.halfWidth95).toBeCloseTo((2.093024 * Math.sqrt(5 / 19)) / Math.sqrt(20), 9)
-  })
-})
-
-describe("comparing", () => {
-  property.prop([
-    fc.integer({ min: 0, max: 9 }),
-    fc.integer({ min: 0, max: 9 }),
-    fc.integer({ min: 0, max: 200 }),
-    fc.integer({ min: 0, max: 399 })
-  ])("finds every byte that differs, and no other", (left, right, sizeBytes, flipped) => {
-    const memory = makeMemory(4096, 0)
-    for (let index = 0; index < 256; index++) {
-      memory.bytes[left + index] = index * 7
-      memory.bytes[1024 + right + index] = index * 7
-    }
-    expect(isSame(memory, left, 1024 + right, sizeBytes)).toBe(true)
-    memory.bytes[1024 + right + flipped]! ^= 0x10
-    expect(isSame(memory, left, 1024 + right, sizeBytes)).toBe(flipped >= sizeBytes)
   })
 })

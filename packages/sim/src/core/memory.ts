@@ -6,6 +6,7 @@
  * Words are little-endian, as on the PCIe bus, whatever the byte order of the simulated CPU.
  */
 import { assert, fail } from "./assert.ts"
+import { type BulkCalls, makeBulk } from "./bulk.ts"
 
 /** An address in the host's physical memory, bytes from 0. */
 export type PhysAddr = number
@@ -14,7 +15,7 @@ export type PhysAddr = number
 export const MEMORY_BYTES_MAX = 0x7fff_f000
 
 /** Copies up to this length go word by word: below it a bulk copy's call costs more than its work. */
-const WORDWISE_BYTES_MAX = 96
+const WORDWISE_BYTES_MAX = 64
 
 export class Memory {
   declare readonly bytes: Uint8Array
@@ -22,13 +23,16 @@ export class Memory {
   declare readonly words: Int32Array
   declare readonly hostSizeBytes: number
   declare private nextOutside: number
+  declare private readonly bulk: BulkCalls
 
   constructor(hostSizeBytes: number, outsideBytes: number) {
     const sizeBytes = hostSizeBytes + outsideBytes
     assert(hostSizeBytes % 4096 === 0 && sizeBytes <= MEMORY_BYTES_MAX, "memory size out of range")
-    const buffer = new ArrayBuffer(Math.ceil(sizeBytes / 4096) * 4096)
-    this.bytes = new Uint8Array(buffer)
-    this.words = new Int32Array(buffer)
+    const pageBytes = Math.ceil(sizeBytes / 4096) * 4096
+    const { buffer, calls } = makeBulk(pageBytes)
+    this.bulk = calls
+    this.bytes = new Uint8Array(buffer, 0, pageBytes)
+    this.words = new Int32Array(buffer, 0, pageBytes >> 2)
     this.hostSizeBytes = hostSizeBytes
     this.nextOutside = hostSizeBytes
   }
@@ -45,7 +49,7 @@ export class Memory {
   /** Copies bytes anywhere in the array. The ranges must not overlap. */
   readonly copy = (from: number, to: number, sizeBytes: number): void => {
     if (sizeBytes > WORDWISE_BYTES_MAX || ((from | to) & 3) !== 0) {
-      this.bytes.copyWithin(to, from, from + sizeBytes)
+      this.bulk.copy(to, from, sizeBytes)
       return
     }
     const words = this.words
@@ -59,22 +63,7 @@ export class Memory {
 
   /** True when two ranges hold the same bytes. */
   readonly equals = (left: number, right: number, sizeBytes: number): boolean => {
-    const bytes = this.bytes
-    let index = 0
-    if (((left | right) & 3) === 0) {
-      const words = this.words
-      const wordCount = sizeBytes >> 2
-      const leftWord = left >> 2
-      const rightWord = right >> 2
-      for (let word = 0; word < wordCount; word++) {
-        if (words[leftWord + word] !== words[rightWord + word]) return false
-      }
-      index = wordCount << 2
-    }
-    for (; index < sizeBytes; index++) {
-      if (bytes[left + index] !== bytes[right + index]) return false
-    }
-    return true
+    return this.bulk.same(left, right, sizeBytes) !== 0
   }
 }
 

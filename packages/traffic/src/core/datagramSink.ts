@@ -3,7 +3,7 @@ import { TEST_FRAME_HEADER_SIZE_BYTES, TEST_HEADER_SIZE_BYTES, STREAM_NONE } fro
 import type { Memory } from "@vnic/sim/core"
 import type { DeliveryMeter } from "./meters.ts"
 import { type OpenLoop, positionOf } from "./openLoop.ts"
-import { CHECK_LINE_BYTES, isSame, type Pattern } from "./pattern.ts"
+import { CHECK_LINE_BYTES, type Pattern } from "./pattern.ts"
 import { arePiecesSame, type Check, Sink } from "./sink.ts"
 import { PART_NONE } from "./window.ts"
 
@@ -89,7 +89,7 @@ export class DatagramSink extends Sink {
     let sizeBytes = lengthBytes - from
     if (this.isChecked) {
       this.source.testFrames.write(flow, number, lengthBytes, memory.bytes, scratch)
-      if (!isSame(memory, scratch, phys0, TEST_FRAME_HEADER_SIZE_BYTES)) return false
+      if (!memory.equals(scratch, phys0, TEST_FRAME_HEADER_SIZE_BYTES)) return false
     } else {
       if (this.line >= sizeBytes) this.line = 0
       const left = sizeBytes - this.line

@@ -43,55 +43,9 @@ export class Pattern {
 
   /** True when `sizeBytes` at `phys` are the pattern from `position` on. */
   readonly matches = (position: number, phys: number, sizeBytes: number): boolean => {
-    return isSame(this.memory, this.base + (position & PERIOD_MASK), phys, sizeBytes)
+    return this.memory.equals(this.base + (position & PERIOD_MASK), phys, sizeBytes)
   }
 }
 
 /** A pattern drawn from the seed. */
 export const makePattern = (memory: Memory, seed: number): Pattern => new Pattern(memory, seed)
-
-/**
- * True when two ranges hold the same bytes, word by word wherever their alignment is the same. (Payload
- * begins two bytes behind a word in a frame, so patterns do as well.)
- */
-export function isSame(memory: Memory, left: number, right: number, sizeBytes: number): boolean {
-  const { bytes, words } = memory
-  let index = 0
-  if (((left ^ right) & 3) === 0) {
-    const before = -left & 3
-    while (index < before && index < sizeBytes) {
-      if (bytes[left + index] !== bytes[right + index]) return false
-      index++
-    }
-    const wordCount = (sizeBytes - index) >> 2
-    if (wordCount > 0 && !areSameWords(words, (left + index) >> 2, (right + index) >> 2, wordCount)) return false
-    if (wordCount > 0) index += wordCount << 2
-  }
-  for (; index < sizeBytes; index++) {
-    if (bytes[left + index] !== bytes[right + index]) return false
-  }
-  return true
-}
-
-/** Eight words at a time: one branch for each eight differences. */
-function areSameWords(words: Int32Array, left: number, right: number, count: number): boolean {
-  let index = 0
-  for (const end = count - 7; index < end; index += 8) {
-    const a = left + index
-    const b = right + index
-    const difference =
-      (words[a]! ^ words[b]!) |
-      (words[a + 1]! ^ words[b + 1]!) |
-      (words[a + 2]! ^ words[b + 2]!) |
-      (words[a + 3]! ^ words[b + 3]!) |
-      (words[a + 4]! ^ words[b + 4]!) |
-      (words[a + 5]! ^ words[b + 5]!) |
-      (words[a + 6]! ^ words[b + 6]!) |
-      (words[a + 7]! ^ words[b + 7]!)
-    if (difference !== 0) return false
-  }
-  for (; index < count; index++) {
-    if (words[left + index] !== words[right + index]) return false
-  }
-  return true
-}

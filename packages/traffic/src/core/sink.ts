@@ -5,7 +5,6 @@
  */
 import type { Memory } from "@vnic/sim/core"
 import type { DeliveryMeter } from "./meters.ts"
-import { isSame } from "./pattern.ts"
 
 /** `all`: every byte of every frame. `line`: length, headers, and one 64-byte line of the payload, in turn. */
 export type Check = "all" | "line"
@@ -61,8 +60,8 @@ export function arePiecesSame(
   bytes0: number,
   phys1: number
 ): boolean {
-  if (from >= bytes0) return isSame(memory, expected, phys1 + from - bytes0, sizeBytes)
+  if (from >= bytes0) return memory.equals(expected, phys1 + from - bytes0, sizeBytes)
   const inFirst = bytes0 - from < sizeBytes ? bytes0 - from : sizeBytes
-  if (!isSame(memory, expected, phys0 + from, inFirst)) return false
-  return inFirst === sizeBytes || isSame(memory, expected + inFirst, phys1, sizeBytes - inFirst)
+  if (!memory.equals(expected, phys0 + from, inFirst)) return false
+  return inFirst === sizeBytes || memory.equals(expected + inFirst, phys1, sizeBytes - inFirst)
 }
