@@ -74,6 +74,7 @@ const trafficLayer = (scenario: ResolvedScenario, options: WorldOptions) =>
     link: scenario.link,
     traffic: scenario.traffic,
     queueCount: scenario.nic.queues,
+    framesHeldPerQueue: scenario.nic.rx.descriptors,
     receiverMac: MAC_ADDRESS,
     check: options.payloadCheck,
     keepFrames: options.keepFrames ?? false,

@@ -238,6 +238,22 @@ describe("the MAC", () => {
   })
 })
 
+describe("the frame pool", () => {
+  it("is told of the frames that come to memory, in their order, and not of those that are dropped", () => {
+    const { bench, ring, arrive } = benchWithRing({ isDropping: true, packetBytes: 1024 })
+    const stored: Array<[length: number, queue: number]> = []
+    bench.frames.stored = (frame, queue) => stored.push([bench.frames.lengthBytes(frame), queue])
+    ring.post(4)
+    for (const length of [60, 1100, 62, 63, 64]) arrive(plainFrame(length))
+    bench.run(SETTLE_PS)
+    expect(stored).toEqual([
+      [60, 0],
+      [1100, 0],
+      [62, 0]
+    ])
+  })
+})
+
 describe("without a descriptor", () => {
   it("a frame is dropped and counted for its queue when DROP_EN is set", () => {
     const { bench, ring, arrive, device } = benchWithRing({ isDropping: true })

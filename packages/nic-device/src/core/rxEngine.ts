@@ -221,6 +221,7 @@ export class RxEngine {
       return
     }
     this.sendWriteBack(queue, slot, header, length - header, length)
+    this.frames.stored?.(frame, queue)
     this.frames.free(frame)
     rings.consume(queue)
   }
@@ -247,6 +248,7 @@ export class RxEngine {
       rings.consume(queue)
       header = 0
     }
+    this.frames.stored?.(frame, queue)
     this.frames.free(frame)
   }
 

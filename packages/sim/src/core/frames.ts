@@ -25,6 +25,8 @@ export class FramePool {
   declare private readonly freeSlots: Int32Array
   declare private freeCount: number
   declare private readonly memory: Memory
+  /** Told of each frame that a device has brought into host memory, and for which of its receive queues. */
+  stored: ((frame: Frame, queue: number) => void) | undefined = undefined
 
   constructor(memory: Memory, capacity: number) {
     this.memory = memory

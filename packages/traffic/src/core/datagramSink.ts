@@ -1,6 +1,7 @@
 /** The sink of open-loop frames: flow and sequence number say which frame it is. */
 import { TEST_FRAME_HEADER_SIZE_BYTES, TEST_HEADER_SIZE_BYTES, STREAM_NONE } from "@vnic/net-stack/core"
 import type { Memory } from "@vnic/sim/core"
+import { HELD_NONE, type HeldFrames } from "./heldFrames.ts"
 import type { DeliveryMeter } from "./meters.ts"
 import { type OpenLoop, positionOf } from "./openLoop.ts"
 import { CHECK_LINE_BYTES, type Pattern } from "./pattern.ts"
@@ -19,6 +20,7 @@ export class DatagramSink extends Sink {
   /** Frames that came behind a later frame of their flow. */
   framesReordered = 0
   declare private readonly source: OpenLoop
+  declare private readonly held: HeldFrames
   declare private readonly pattern: Pattern
   /** Number of the latest frame of each flow. */
   declare private readonly latest: Int32Array
@@ -30,6 +32,7 @@ export class DatagramSink extends Sink {
   constructor(options: DatagramSinkOptions) {
     super(options.memory, options.meter, options.check)
     this.source = options.source
+    this.held = options.source.held
     this.pattern = options.pattern
     const flowCount = options.source.testFrames.flowCount
     this.latest = new Int32Array(flowCount)
@@ -37,43 +40,36 @@ export class DatagramSink extends Sink {
     this.scratch = options.memory.reserveOutside(DATAGRAM_SINK_OUTSIDE_BYTES)
   }
 
-  /** A whole frame reached the sink at nowPs[0], in two pieces; the first holds all headers. */
-  deliverFrame(_queue: number, phys0: number, bytes0: number, phys1: number, bytes1: number): void {
+  /** A whole frame from this queue reached the sink at nowPs[0], in two pieces; the first holds all headers. */
+  deliverFrame(queue: number, phys0: number, bytes0: number, phys1: number, bytes1: number): void {
     this.framesDelivered++
-    const { meter, source } = this
-    const frames = source.testFrames
+    const { held, meter } = this
+    const frames = this.source.testFrames
     const lengthBytes = bytes0 + bytes1
     const isHeaderWhole = bytes0 >= TEST_FRAME_HEADER_SIZE_BYTES
     const flow = isHeaderWhole ? frames.parse(this.memory.bytes, phys0, lengthBytes) : STREAM_NONE
     const number = frames.sequence
-    const record = number & source.recordMask
-    if (flow === STREAM_NONE || source.lengths[record] !== lengthBytes) {
+    if (flow === STREAM_NONE || !this.isSound(flow, number, lengthBytes, phys0, bytes0, phys1)) {
       this.framesCorrupt++
       return
     }
-    if (source.numbers[record] !== number) {
-      this.countUnexpected(record, number)
-      return
-    }
-    if (!this.isSound(flow, number, lengthBytes, phys0, bytes0, phys1)) {
+    const at = held.find(queue, number)
+    if (at === HELD_NONE || held.lengths[at] !== lengthBytes) {
       this.framesCorrupt++
       return
     }
-    // The complement never is the number of a frame with the same record.
-    source.numbers[record] = ~number
+    if (held.isSeen[at] !== 0) {
+      this.framesRepeated++
+      return
+    }
+    held.isSeen[at] = 1
     if (this.hasLatest[flow] !== 0 && ((number - this.latest[flow]!) | 0) < 0) this.framesReordered++
     else this.latest[flow] = number
     this.hasLatest[flow] = 1
-    const part = meter.countFrame(source.lastBitsPs, record)
+    const part = meter.countFrame(held.lastBitsPs, at)
     if (part === PART_NONE) return
     meter.goodputBytes.add(part, frames.fillSizeBytes + TEST_HEADER_SIZE_BYTES)
-    meter.recordLatency(source.schedulesPs, record, this.nowPs)
-  }
-
-  /** The record of this number is another frame's, or this frame has arrived before. */
-  private countUnexpected(record: number, number: number): void {
-    if (this.source.numbers[record] === ~number) this.framesRepeated++
-    else this.framesCorrupt++
+    meter.recordLatency(held.schedulesPs, at, this.nowPs)
   }
 
   private isSound(

@@ -1,5 +1,6 @@
 export * from "./closedLoop.ts"
 export * from "./datagramSink.ts"
+export * from "./heldFrames.ts"
 export * from "./link.ts"
 export * from "./medium.ts"
 export * from "./meters.ts"

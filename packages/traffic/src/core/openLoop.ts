@@ -13,7 +13,8 @@ import {
   wireBits,
   TEST_FRAME_HEADER_SIZE_BYTES
 } from "@vnic/net-stack/core"
-import { assert, type Frame, type FramePool, makePrng, type Memory, type Prng, type Timeline } from "@vnic/sim/core"
+import { type Frame, type FramePool, makePrng, type Memory, type Prng, type Timeline } from "@vnic/sim/core"
+import { HeldFrames } from "./heldFrames.ts"
 import type { Link } from "./link.ts"
 import { FREE_AT, LAST_BIT } from "./medium.ts"
 import { Pacer } from "./pacer.ts"
@@ -28,8 +29,8 @@ const IMIX_SHARE_SUM = 12
 /** Frames that wait at the sender for the wire; more are lost there, and counted. */
 export const SENDER_BACKLOG_FRAMES = 4096
 
-/** Frames whose times are kept for the sink: more than 16 rings of 8,192 and the packet buffers hold back. */
-export const RECORDS_DEFAULT = 1 << 18
+/** Frames that a receive queue holds when nobody says how many: the largest ring that a scenario can ask for. */
+export const FRAMES_HELD_PER_QUEUE_DEFAULT = 16_384
 
 const SECOND_PS = 1e12
 const PRNG_STREAM_ARRIVALS = 0x6172_7276
@@ -50,8 +51,9 @@ export interface OpenLoopOptions {
   readonly arrivals: "constant" | "poisson"
   /** Frame size with check sequence, or the simple IMIX. */
   readonly frameBytes: number | "imix"
-  /** A power of two. */
-  readonly recordCount?: number
+  /** Receive queues that frames come to memory by, and how many of them each can hold. */
+  readonly queueCount: number
+  readonly framesHeldPerQueue?: number
 }
 
 /** Indices of `OpenLoop.next`: when the frame after the last one scheduled is due, with its fraction. */
@@ -69,12 +71,13 @@ export class OpenLoop implements FrameSource, LinkPeer {
   framesLostAtSender = 0
   /** Frames sent by the host, which nobody waits for. */
   framesReturned = 0
-  /** Per record (frame number modulo their count): when the frame was due, and when its last bit passed. */
+  /** What has come to the host's memory. */
+  declare readonly held: HeldFrames
+  /** Of each frame between sender and memory: when it was due, when its last bit passed, number and length. */
   declare readonly schedulesPs: Float64Array
   declare readonly lastBitsPs: Float64Array
-  declare readonly numbers: Int32Array
-  declare readonly lengths: Int32Array
-  declare readonly recordMask: number
+  declare private readonly numbers: Int32Array
+  declare private readonly lengths: Int32Array
   private readonly next = new Float64Array(3)
   declare private readonly isPoisson: boolean
   declare private readonly isImix: boolean
@@ -88,7 +91,6 @@ export class OpenLoop implements FrameSource, LinkPeer {
   private backlogCount = 0
   private nextLengthBytes = 0
   private frameNumber = 0
-  private record = 0
   private flow = 0
   private isRunning = false
   declare private readonly timeline: Timeline
@@ -101,8 +103,7 @@ export class OpenLoop implements FrameSource, LinkPeer {
 
   constructor(options: OpenLoopOptions) {
     const { timeline, link, frameBytes, rateBitsPerSecond } = options
-    const recordCount = options.recordCount ?? RECORDS_DEFAULT
-    assert((recordCount & (recordCount - 1)) === 0, "the number of records is no power of two")
+    const capacity = options.frames.headBytes.length
     this.timeline = timeline
     this.memory = options.memory
     this.frames = options.frames
@@ -118,11 +119,12 @@ export class OpenLoop implements FrameSource, LinkPeer {
     this.next[BIT_PS] = SECOND_PS / (rateBitsPerSecond === "line" ? link.rateBitsPerSecond : rateBitsPerSecond)
     this.arrivalPrng = makePrng(options.seed, PRNG_STREAM_ARRIVALS)
     this.sizePrng = makePrng(options.seed, PRNG_STREAM_SIZES)
-    this.schedulesPs = new Float64Array(recordCount)
-    this.lastBitsPs = new Float64Array(recordCount)
-    this.numbers = new Int32Array(recordCount).fill(-1)
-    this.lengths = new Int32Array(recordCount)
-    this.recordMask = recordCount - 1
+    this.held = new HeldFrames(options.queueCount, options.framesHeldPerQueue ?? FRAMES_HELD_PER_QUEUE_DEFAULT)
+    this.schedulesPs = new Float64Array(capacity)
+    this.lastBitsPs = new Float64Array(capacity)
+    this.numbers = new Int32Array(capacity)
+    this.lengths = new Int32Array(capacity)
+    options.frames.stored = (frame, queue) => this.hold(frame, queue)
     this.pacer = new Pacer(timeline, link)
   }
 
@@ -201,13 +203,11 @@ export class OpenLoop implements FrameSource, LinkPeer {
     const { frames, testFrames } = this
     const lengthBytes = this.backlogLengths[slot]!
     const number = this.frameNumber
-    const record = number & this.recordMask
     this.frameNumber = (number + 1) | 0
-    this.record = record
-    this.numbers[record] = number
-    this.lengths[record] = lengthBytes
-    this.schedulesPs[record] = this.backlogPs[slot]!
     const frame = frames.allocate()
+    this.numbers[frame] = number
+    this.lengths[frame] = lengthBytes
+    this.schedulesPs[frame] = this.backlogPs[slot]!
     const flow = this.flow
     this.flow = flow + 1 === testFrames.flowCount ? 0 : flow + 1
     frames.headBytes[frame] = testFrames.write(flow, number, lengthBytes, this.memory.bytes, frames.headOffset(frame))
@@ -216,8 +216,18 @@ export class OpenLoop implements FrameSource, LinkPeer {
     return frame
   }
 
-  frameTimed(_frame: Frame): void {
-    this.lastBitsPs[this.record] = this.times[LAST_BIT]!
+  frameTimed(frame: Frame): void {
+    this.lastBitsPs[frame] = this.times[LAST_BIT]!
+  }
+
+  /** The frame's slot is about to be free; what the sink must know goes on with its bytes. */
+  private hold(frame: Frame, queue: number): void {
+    const { held } = this
+    const at = held.add(queue)
+    held.numbers[at] = this.numbers[frame]!
+    held.lengths[at] = this.lengths[frame]!
+    held.schedulesPs[at] = this.schedulesPs[frame]!
+    held.lastBitsPs[at] = this.lastBitsPs[frame]!
   }
 
   frameArrived(_frame: Frame): void {

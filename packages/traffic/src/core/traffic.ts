@@ -77,11 +77,8 @@ export interface TrafficOptions {
   readonly check: Check
   /** Keep delivered frames of a replay, to be written to a file. */
   readonly keepFrames?: boolean
-  /**
-   * Open loop: frames, a power of two, that can be between the wire and the sink: those that all receive
-   * rings and packet buffers hold. A frame that more than so many have followed is taken for corrupt.
-   */
-  readonly recordCount?: number
+  /** Open loop: frames that a receive queue can hold in memory, which is its descriptors. */
+  readonly framesHeldPerQueue?: number
   readonly propagationPs?: number
   readonly startSpreadPs?: number
   readonly retransmissionTimeoutPs?: number
@@ -224,14 +221,15 @@ export class Traffic {
     const endpoints = findFlowEndpoints(placementOf(options, settings.flows))
     if (endpoints === undefined) fail("no port lands on some queue")
     const { arrivals, frameBytes, rateBitsPerSecond } = settings
-    const { recordCount } = options
+    const { framesHeldPerQueue, queueCount } = options
     const source = makeOpenLoop({
       ...this.shared(options),
       endpoints,
       arrivals,
       frameBytes,
       rateBitsPerSecond,
-      ...(recordCount === undefined ? {} : { recordCount })
+      queueCount,
+      ...(framesHeldPerQueue === undefined ? {} : { framesHeldPerQueue })
     })
     const { meter, pattern } = this
     const frameSink = makeDatagramSink({ memory: options.memory, meter, pattern, source, check: options.check })

@@ -94,8 +94,10 @@ export class IdealHost implements Wire {
     const headBytes = frames.headBytes[frame]!
     const bodyBytes = frames.bodyBytes[frame]!
     if (frameSink !== undefined) {
+      const queue = this.queueOfFrame(frame)
+      frames.stored?.(frame, queue)
       frameSink.nowPs[0] = timeline.clock[0]!
-      frameSink.deliverFrame(this.queueOfFrame(frame), head, headBytes, frames.bodyOffset[frame]!, bodyBytes)
+      frameSink.deliverFrame(queue, head, headBytes, frames.bodyOffset[frame]!, bodyBytes)
       return
     }
     if (streamSink !== undefined) streamSink.nowPs[0] = timeline.clock[0]!
