@@ -13,16 +13,17 @@ import { Wire, type TrafficCore } from "@vnic/traffic"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { RegisterWrites } from "./RegisterWrites.ts"
 
 /** The name of the one device in reports. */
 const DEVICE_NAME = "nic0"
 /** The 82599 addresses 64 bits; its driver asks for 32 here, the window that every pseries has. */
 const DMA_MASK = 2 ** 32 - 1
-/** Interrupt messages and register writes that can be under way at once. */
+/** Interrupt messages that can be under way at once. */
 const MESSAGES_MAX = 4096
+/** Groups of register writes that can be: more than one for each frame of the largest rings. */
+const REGISTER_WRITES_MAX = 1 << 20
 const BOOT_CPU = 0
-/** Register writes of one poll. */
-const POSTS_MAX = 8
 
 type Driver = NicDriverShape["core"]
 
@@ -169,17 +170,9 @@ function makeRegisterWindow(
   { cpus, profile, timeline }: SimulationCore,
   device: { readRegister(offset: number): number; writeRegister(offset: number, value: number): void }
 ) {
-  const offsets = new Int32Array(MESSAGES_MAX)
-  const values = new Int32Array(MESSAGES_MAX)
-  /** Where each CPU's held writes begin, and how many they are; a CPU's are neighbours. */
-  const counts = new Int32Array(MESSAGES_MAX)
+  const writes = Array.from({ length: cpus.count }, () => new RegisterWrites())
   const latencyPs = profile.mmioLatency
-  const arrive = (first: number): void => {
-    for (let at = first; at < first + counts[first]!; at++) device.writeRegister(offsets[at]!, values[at]!)
-  }
-  const lane = timeline.addLane("register writes", arrive, MESSAGES_MAX)
-  let next = 0
-  let held = 0
+  const lane = timeline.addLane("register writes", (cpu) => writes[cpu]!.arrive(device), REGISTER_WRITES_MAX)
   const runTo = (timePs: number): void => {
     while (timeline.nowPs < timePs) timeline.runUntil(timePs, Infinity)
   }
@@ -194,19 +187,9 @@ function makeRegisterWindow(
       catchUp()
       device.writeRegister(offset, value)
     },
-    post: (_cpu: number, offset: number, value: number): void => {
-      // A program posts and rings without a wait in between, so held writes are always of one CPU.
-      if (held === 0 && next > MESSAGES_MAX - POSTS_MAX) next = 0
-      offsets[next + held] = offset
-      values[next + held] = value
-      held++
-    },
+    post: (cpu: number, offset: number, value: number): void => writes[cpu]!.add(offset, value),
     ring: (cpu: number): void => {
-      if (held === 0) return
-      counts[next] = held
-      timeline.push(lane, cpus.localPs[cpu]! + latencyPs, next)
-      next += held
-      held = 0
+      if (writes[cpu]!.endGroup()) timeline.push(lane, cpus.localPs[cpu]! + latencyPs, cpu)
     },
     delay: (durationPs: number): void => {
       catchUp()
