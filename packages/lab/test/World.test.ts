@@ -123,6 +123,27 @@ describe.each(["map-per-packet", "page-chunk"])("other ways to bus addresses, %s
   })
 })
 
+describe("streams that lose most of what they send", () => {
+  it("come to rest, with frames so short that the window passes every ring", async () => {
+    const overrun = builtin("smoke", "direct", ["link.mtu=68 B", "measure={warmUp: 1 ms, duration: 2 ms}"])
+    const { complaints, result } = await auditOf(overrun, { seed: 1 })
+    expect(complaints).toEqual([])
+    expect(result.frames.dropped.noDescriptor + result.frames.dropped.packetBufferFull).toBeGreaterThan(10_000)
+    // No transmit queue has stopped.
+    expect(result.frames.answersDropped).toBe(0)
+  })
+
+  it("find the window that a ring of 16 descriptors takes", async () => {
+    const measure = "measure={warmUp: 220 ms, duration: 20 ms}"
+    const { complaints, result } = await auditOf(
+      builtin("smoke", "map-per-packet", ["nic.rx.descriptors=16", measure]),
+      { seed: 1 }
+    )
+    expect(complaints).toEqual([])
+    expect(result.goodputGbps).toBeGreaterThan(1)
+  })
+})
+
 describe("a result", () => {
   const smoke = (run: string): ResolvedScenario => builtin("smoke", run, ["measure={warmUp: 1 ms, duration: 2 ms}"])
 

@@ -123,7 +123,7 @@ describe("time-out", () => {
     clock[0] = 202e9
     expect(sender.expire()).toBe(0)
     expect(sender.expire()).toBe(Core.STREAM_NONE)
-    expect(sendAll(0)).toEqual([2, 3, 4, 5, 6, 7, 8, 9])
+    expect(sendAll(0)).toEqual([2])
     expect(sender.nextDeadlinePs()).toBe(402e9)
   })
 
@@ -133,7 +133,7 @@ describe("time-out", () => {
     sender.expire()
     expect(sender.nextSegment(0)).toBe(0)
     acknowledge(0, 6 * MSS)
-    expect(sendAll(0)).toEqual([6, 7, 8, 9, 10, 11, 12, 13])
+    expect(sendAll(0)).toEqual([6, 7])
   })
 
   test("ends a recovery: what follows goes in order", () => {
@@ -141,11 +141,10 @@ describe("time-out", () => {
     for (let duplicate = 0; duplicate < 3; duplicate++) acknowledge(0, 0)
     clock[0] = 200e9
     expect(sender.expire()).toBe(0)
-    expect(sender.nextSegment(0)).toBe(0)
-    expect(sender.nextSegment(0)).toBe(MSS)
+    expect(sendAll(0)).toEqual([0])
     acknowledge(0, MSS)
     expect(sender.ackEvents).toBe(Core.WINDOW_OPENED)
-    expect(sendAll(0)).toEqual([2, 3, 4, 5, 6, 7, 8])
+    expect(sendAll(0)).toEqual([1, 2])
   })
 
   test("duplicates of what was sent twice start no recovery", () => {
@@ -168,7 +167,88 @@ describe("time-out", () => {
     sender.stop()
     clock[0] = 200e9
     sender.expire()
+    const sent = [...sendAll(0)]
+    while (!sender.allAcked()) {
+      acknowledge(0, (sent.at(-1)! + 1) * MSS)
+      sent.push(...sendAll(0))
+    }
+    expect(sent).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+    expect(sender.canSend(0)).toBe(false)
+  })
+
+  /** What may be outstanding, in segments, after each acknowledgement of the oldest segment. */
+  const windowsOf = (acks: number): ReadonlyArray<number> => {
+    let unacked = 0
+    let sentEnd = 0
+    const send = () => {
+      sentEnd = sendAll(0).reduce((end, segment) => Math.max(end, segment + 1), sentEnd)
+      return sentEnd - unacked
+    }
+    const windows = [send()]
+    for (let ack = 0; ack < acks; ack++) {
+      acknowledge(0, ++unacked * MSS)
+      windows.push(send())
+    }
+    return windows
+  }
+
+  test("begins a slow start to half of what was under way, then a segment a window until that is whole", () => {
+    sendAll(0)
+    clock[0] = 200e9
+    sender.expire()
+    const windows = windowsOf(60)
+    expect(windows.slice(0, 4)).toEqual([1, 2, 3, 4])
+    const rises = windows.slice(1).map((size, index) => size - windows[index]!)
+    expect(Math.max(...rises)).toBe(1)
+    // Windows of 4, 5, 6 and 7 take about that many acknowledgements each.
+    expect(Math.abs(windows.indexOf(8) - (3 + 4 + 5 + 6 + 7))).toBeLessThanOrEqual(2)
+    expect(windows.at(-1)).toBe(8)
+    for (let duplicate = 0; duplicate < 3; duplicate++) acknowledge(0, 60 * MSS)
+    expect(sendAll(0)).toEqual([60])
+    // The window is whole again, and stays so.
+    acknowledge(0, 68 * MSS)
     expect(sendAll(0)).toHaveLength(8)
+  })
+
+  test("of the same segment again leaves the threshold", () => {
+    sendAll(0)
+    for (const nowPs of [200e9, 400e9, 600e9]) {
+      clock[0] = nowPs
+      sender.expire()
+      expect(sendAll(0)).toEqual([0])
+    }
+    expect(windowsOf(4)).toEqual([0, 2, 3, 4, 4])
+  })
+
+  test("is followed by fast retransmits of what is lost again, with half the window", () => {
+    sendAll(0)
+    clock[0] = 200e9
+    sender.expire()
+    windowsOf(3)
+    for (let duplicate = 0; duplicate < 3; duplicate++) acknowledge(0, 3 * MSS)
+    expect(sender.ackEvents).toBe(Core.DUPLICATE_ACK | Core.RETRANSMISSION_DUE)
+    expect(sendAll(0)).toEqual([3])
+    // Seven were sent; their acknowledgement ends the recovery.
+    acknowledge(0, 7 * MSS)
+    expect(sender.counters()).toMatchObject({ fastRetransmits: 1, timeouts: 1 })
+    expect(sendAll(0)).toEqual([7, 8])
+  })
+
+  test("is not put off by a recovery that goes on and on", () => {
+    sendAll(0)
+    for (let duplicate = 0; duplicate < 3; duplicate++) acknowledge(0, 0)
+    for (const [nowPs, deadlinePs] of [
+      [40e9, 240e9],
+      [80e9, 240e9],
+      [120e9, 240e9]
+    ] as const) {
+      clock[0] = nowPs
+      acknowledge(0, (nowPs / 40e9) * MSS)
+      expect(sendAll(0)[0]).toBe(nowPs / 40e9)
+      expect(sender.nextDeadlinePs()).toBe(deadlinePs)
+    }
+    acknowledge(0, 8 * MSS)
+    expect(sender.nextDeadlinePs()).toBe(320e9)
   })
 })
 

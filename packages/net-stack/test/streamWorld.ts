@@ -38,8 +38,8 @@ export interface StreamWorldOptions {
   /** First sequence number of every sender. */
   readonly initialSequence?: number
   readonly rangesPerStream?: number
-  /** What happens to the n-th frame of its direction. */
-  readonly fateOfData: (frameIndex: number, segment: SentSegment) => Fate
+  /** What happens to the n-th frame of its direction; the last bit of a segment passes the wire at timePs. */
+  readonly fateOfData: (frameIndex: number, segment: SentSegment, timePs: number) => Fate
   readonly fateOfAck: (frameIndex: number) => Fate
 }
 
@@ -49,7 +49,7 @@ interface Arrival {
   readonly isAck: boolean
 }
 
-const FRAME_PS = 1_230_400
+export const FRAME_PS = 1_230_400
 const DELAY_PS = 10_000_000
 const PATTERN = Uint8Array.from({ length: 256 }, (_, index) => (index * 167 + 13) & 0xff)
 
@@ -162,7 +162,8 @@ export class StreamWorld {
     this.sentEnds[stream] = Math.max(this.sentEnds[stream]!, end)
     const segment = { stream, offset, isRetransmission }
     this.sent.push(segment)
-    this.transmit(frame, false, this.options.fateOfData(this.dataFrames++, segment))
+    this.occupyMedium()
+    this.transmit(frame, false, this.options.fateOfData(this.dataFrames++, segment, this.mediumFreePs))
   }
 
   private sendAck(stream: number): void {
@@ -176,10 +177,14 @@ export class StreamWorld {
     this.transmit(frame.slice(0, sizeBytes), true, this.options.fateOfAck(this.ackFrames++))
   }
 
+  private occupyMedium(): void {
+    this.mediumFreePs = Math.max(this.mediumFreePs, this.clock[0]!) + FRAME_PS
+  }
+
   private transmit(frame: Uint8Array, isAck: boolean, fate: Fate): void {
-    this.mediumFreePs = Math.max(this.mediumFreePs, this.clock[0]!) + (isAck ? 0 : FRAME_PS)
+    const leavesPs = isAck ? Math.max(this.mediumFreePs, this.clock[0]!) : this.mediumFreePs
     for (const delayPs of fate) {
-      const timePs = this.mediumFreePs + DELAY_PS + delayPs
+      const timePs = leavesPs + DELAY_PS + delayPs
       let place = this.arrivals.length
       while (place > 0 && this.arrivals[place - 1]!.timePs > timePs) place--
       this.arrivals.splice(place, 0, { timePs, frame, isAck })

@@ -6,7 +6,7 @@
 import { fc, test as property } from "@fast-check/vitest"
 import { makePrng } from "@vnic/sim/core"
 import { describe, expect, test } from "vitest"
-import { type Fate, StreamWorld } from "./streamWorld.ts"
+import { type Fate, FRAME_PS, StreamWorld } from "./streamWorld.ts"
 
 const PASSES: Fate = [0]
 const LOST: Fate = []
@@ -142,6 +142,45 @@ describe("streams over a bad channel", () => {
       world.run(100, STEPS_MAX)
       expect(world.sender.counters()).toMatchObject({ segmentsRetransmitted: 1, fastRetransmits: 1, timeouts: 0 })
       expect(world.receiver.counters()).toMatchObject({ segmentsDuplicate: 0, segmentsDiscarded: 0 })
+    },
+    TIMEOUT_MS
+  )
+
+  /** A ring of `places`, emptied at a frame in `servicePs`: what a burst has beyond it is dropped. */
+  const ringFate = (places: number, servicePs: number) => {
+    const done: Array<number> = []
+    return (_: number, __: unknown, timePs: number): Fate => {
+      while (done.length > 0 && done[0]! <= timePs) done.shift()
+      if (done.length === places) return LOST
+      done.push(Math.max(done.at(-1) ?? 0, timePs) + servicePs)
+      return [done.at(-1)! - timePs]
+    }
+  }
+
+  property.prop(
+    [
+      fc.record({
+        streamCount: fc.integer({ min: 1, max: 4 }),
+        windowSegments: fc.integer({ min: 16, max: 200 }),
+        places: fc.integer({ min: 8, max: 24 }),
+        slowness: fc.integer({ min: 1, max: 8 })
+      })
+    ],
+    { numRuns: 40 }
+  )(
+    "a ring that the window overruns costs few time-outs, not one for each ring of segments",
+    ({ streamCount, windowSegments, places, slowness }) => {
+      const world = new StreamWorld({
+        streamCount,
+        windowBytes: windowSegments * 2,
+        segmentBytes: 2,
+        timestamps: false,
+        fateOfData: ringFate(places, slowness * FRAME_PS),
+        fateOfAck: () => PASSES
+      })
+      world.run(1000, STEPS_MAX)
+      // More than a hundred when every restart sends the whole window; at most nine of four streams were seen.
+      expect(world.sender.counters().timeouts).toBeLessThanOrEqual(4 * streamCount)
     },
     TIMEOUT_MS
   )

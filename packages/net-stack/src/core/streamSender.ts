@@ -1,14 +1,17 @@
 /**
  * The sending end of N one-way TCP streams with a fixed window: whole segments, sent again after three
  * duplicate acknowledgements (fast retransmit [RFC 5681 3.2] with NewReno's partial acknowledgements
- * [RFC 6582 3.2]) or when the retransmission time-out runs out (go back to the first unacknowledged byte).
+ * [RFC 6582 3.2]) or when the retransmission time-out runs out (go back to the first unacknowledged byte, and
+ * begin again with one segment).
  *
  * The caller asks `canSend`, takes `nextSegment` (retransmissions come first), and writes the header with
  * `writeHeader` and the payload itself: whatever belongs at that offset of the stream. The offset is
  * modulo 2^32, so payload must be a function of it that repeats every 2^k bytes.
  *
- * MODEL: no congestion control: the window is constant, as in a bulk transfer between neighbours whose
- * window is the receiver's. A drop costs the bytes sent again and the time in which the window stands.
+ * MODEL: no congestion control until a stream's first time-out: the window is constant, as in a bulk transfer
+ * between neighbours whose window is the receiver's. A drop costs the bytes sent again and the time in which the
+ * window stands. After a time-out the stream uses as much of the window as slow start and congestion avoidance
+ * [RFC 5681 3.1] give it, until that is all of it again; without them every restart would overrun the same ring.
  * MODEL: the time-out is constant and does not back off [RFC 6298 5.5]: Linux's minimum of 200 ms is far
  * above what queues on one link can add, so every time-out is a real loss.
  * MODEL: no handshake and no close; the streams are open from the start.
@@ -21,6 +24,7 @@ import { streamCountOf, type StreamEndpoints } from "./streamEndpoints.ts"
 import { WINDOW_BYTES_MAX } from "./streamReceiver.ts"
 import { TCP_ACK_BIT, TCP_CONNECTION_FLAGS_MASK, TCP_TIMESTAMP_NONE, TCP_TIMESTAMP_VALUE_OFFSET_BYTES } from "./tcp.ts"
 import { PARSE_SOUND, TcpSegment } from "./tcpSegment.ts"
+import { UsableWindow } from "./usableWindow.ts"
 
 /** The acknowledgement was for bytes not acknowledged before. */
 export const WINDOW_OPENED = 1
@@ -36,6 +40,11 @@ export const RETRANSMISSION_TIMEOUT_PS_DEFAULT = 200e9
 
 /** Duplicate acknowledgements that start a fast retransmit [RFC 5681 3.2]. */
 export const DUPLICATE_ACK_THRESHOLD = 3
+
+const RECOVERY_NONE = 0
+const RECOVERY_BEGUN = 1
+/** A partial acknowledgement has come. */
+const RECOVERY_ADVANCED = 2
 
 /** Window field of data segments: this end receives no data. */
 const WINDOW_FIELD = 0xffff
@@ -104,14 +113,19 @@ export class StreamSender {
   declare private readonly unacked: Int32Array
   /** Next byte to send (SND.NXT); goes back to `unacked` on a time-out. */
   declare private readonly next: Int32Array
+  declare private readonly usable: UsableWindow
+  /** Bytes that each stream may have under way: `usable`'s. */
+  declare private readonly usableBytes: Int32Array
+  /** What the last acknowledgement acknowledged for the first time. */
+  declare private readonly lastAdvanceBytes: Int32Array
   /** One beyond the last byte ever sent. */
   declare private readonly sentEnd: Int32Array
-  /** Where a running recovery ends: `sentEnd` when it began [RFC 6582: recover]. */
+  /** Where a running recovery ends: `next` when it began [RFC 6582: recover]. */
   declare private readonly recoveryEnd: Int32Array
   /** Only acknowledgements beyond this may start a recovery, lest what a time-out sent twice starts one. */
   declare private readonly recoveryBarrier: Int32Array
-  /** 1 while in fast recovery. */
-  declare private readonly inRecovery: Uint8Array
+  /** Fast recovery: RECOVERY_NONE, … */
+  declare private readonly recovery: Uint8Array
   /** 1 when the segment at `unacked` is to be sent again. */
   declare private readonly retransmit: Uint8Array
   /** Duplicates of the last acknowledgement. */
@@ -151,12 +165,15 @@ export class StreamSender {
     })
     this.headerSizeBytes = this.headers.headerSizeBytes
     this.initialSequences = Int32Array.from(endpoints.sender.initialSequences)
+    this.usable = new UsableWindow(streamCount, segmentBytes, this.windowBytes)
+    this.usableBytes = this.usable.bytes
+    this.lastAdvanceBytes = new Int32Array(streamCount)
     this.unacked = this.initialSequences.slice()
     this.next = this.initialSequences.slice()
     this.sentEnd = this.initialSequences.slice()
     this.recoveryEnd = this.initialSequences.slice()
     this.recoveryBarrier = this.initialSequences.map((sequence) => sequence - 1)
-    this.inRecovery = new Uint8Array(streamCount)
+    this.recovery = new Uint8Array(streamCount)
     this.retransmit = new Uint8Array(streamCount)
     this.duplicateAcks = new Int32Array(streamCount)
     this.peerSequences = Int32Array.from(endpoints.receiver.initialSequences)
@@ -167,9 +184,8 @@ export class StreamSender {
   readonly canSend = (stream: number): boolean => {
     if (this.retransmit[stream] !== 0) return true
     const next = this.next[stream]!
-    if (((next - this.sentEnd[stream]!) | 0) < 0) return true
-    if (this.isStopped) return false
-    return ((next - this.unacked[stream]!) | 0) + this.segmentBytes <= this.windowBytes
+    if (((next - this.unacked[stream]!) | 0) + this.segmentBytes > this.usableBytes[stream]!) return false
+    return !this.isStopped || ((next - this.sentEnd[stream]!) | 0) < 0
   }
 
   /**
@@ -186,12 +202,10 @@ export class StreamSender {
       sequence = this.unacked[stream]!
     } else {
       const end = (next + this.segmentBytes) | 0
+      assert(((end - this.unacked[stream]!) | 0) <= this.usableBytes[stream]!, "a segment is beyond the window")
       this.next[stream] = end
       this.isRetransmission = ((next - sentEnd) | 0) < 0
-      if (!this.isRetransmission) {
-        assert(((end - this.unacked[stream]!) | 0) <= this.windowBytes, "a segment is beyond the window")
-        this.sentEnd[stream] = end
-      }
+      if (!this.isRetransmission) this.sentEnd[stream] = end
     }
     this.counts[COUNT_SEGMENTS]! += 1
     if (this.isRetransmission) this.counts[COUNT_RETRANSMITTED]! += 1
@@ -253,9 +267,10 @@ export class StreamSender {
     const nowPs = this.clock[0]!
     for (let stream = 0; stream < this.streamCount; stream++) {
       if (this.deadlinesPs[stream]! > nowPs) continue
+      this.usable.collapse(stream, (this.next[stream]! - this.unacked[stream]!) | 0)
       this.next[stream] = this.unacked[stream]!
       this.recoveryBarrier[stream] = this.sentEnd[stream]!
-      this.inRecovery[stream] = 0
+      this.recovery[stream] = RECOVERY_NONE
       this.retransmit[stream] = 0
       this.duplicateAcks[stream] = 0
       this.restartTimer(stream)
@@ -312,6 +327,7 @@ export class StreamSender {
     this.ackEvents = WINDOW_OPENED
     this.unacked[stream] = acknowledgement
     this.duplicateAcks[stream] = 0
+    this.lastAdvanceBytes[stream] = advanceBytes
     // After a time-out the receiver may hold what was about to be sent again.
     if (((this.next[stream]! - acknowledgement) | 0) < 0) this.next[stream] = acknowledgement
     // The barrier follows just behind, so that it never falls 2^31 back, and what a finished recovery
@@ -320,12 +336,25 @@ export class StreamSender {
       this.recoveryBarrier[stream] = acknowledgement - 1
     }
     this.retransmit[stream] = 0
-    if (this.inRecovery[stream] !== 0) {
-      if (((acknowledgement - this.recoveryEnd[stream]!) | 0) >= 0) this.inRecovery[stream] = 0
-      else this.askRetransmit(stream)
-    }
+    if (this.recovery[stream] !== RECOVERY_NONE && this.recover(stream, acknowledgement)) return
+    if (this.usableBytes[stream]! < this.windowBytes) this.usable.grow(stream)
     if (acknowledgement === this.sentEnd[stream]) this.deadlinesPs[stream] = Infinity
     else this.restartTimer(stream)
+  }
+
+  /**
+   * What an acknowledgement does in fast recovery; true when it was partial. Only the first partial one puts the
+   * time-out off, so that a recovery that takes longer than that gives way to a slow start [RFC 6582 3.2, step 3].
+   */
+  private readonly recover = (stream: number, acknowledgement: number): boolean => {
+    if (((acknowledgement - this.recoveryEnd[stream]!) | 0) >= 0) {
+      this.recovery[stream] = RECOVERY_NONE
+      return false
+    }
+    this.askRetransmit(stream)
+    if (this.recovery[stream] === RECOVERY_BEGUN) this.restartTimer(stream)
+    this.recovery[stream] = RECOVERY_ADVANCED
+    return true
   }
 
   private readonly repeat = (stream: number): void => {
@@ -334,10 +363,12 @@ export class StreamSender {
     this.duplicateAcks[stream] = duplicates
     this.ackEvents = DUPLICATE_ACK
     this.counts[COUNT_DUPLICATE]! += 1
-    if (duplicates !== DUPLICATE_ACK_THRESHOLD || this.inRecovery[stream] !== 0) return
-    if (((this.unacked[stream]! - this.recoveryBarrier[stream]!) | 0) <= 0) return
-    this.inRecovery[stream] = 1
-    this.recoveryEnd[stream] = this.sentEnd[stream]!
+    if (duplicates !== DUPLICATE_ACK_THRESHOLD || this.recovery[stream] !== RECOVERY_NONE) return
+    const isBehindBarrier = ((this.unacked[stream]! - this.recoveryBarrier[stream]!) | 0) <= 0
+    if (isBehindBarrier && !this.usable.isLossLikely(stream, this.lastAdvanceBytes[stream]!)) return
+    this.recovery[stream] = RECOVERY_BEGUN
+    this.recoveryEnd[stream] = this.next[stream]!
+    this.usable.halve(stream, (this.next[stream]! - this.unacked[stream]!) | 0)
     this.counts[COUNT_FAST_RETRANSMITS]! += 1
     this.askRetransmit(stream)
     this.restartTimer(stream)
