@@ -11,6 +11,7 @@ import {
   KIND_SG,
   KIND_SINGLE,
   makeDmaDebug,
+  makeIovaRange,
   makeMemoryMap,
   makeScatterList,
   tagOf,
@@ -19,7 +20,7 @@ import {
   type Direction,
   type DmaDebug
 } from "@vnic/dma-api/core"
-import { MASK_32, MEMORY_BYTES, setUp } from "./support/setup.ts"
+import { leftovers, MASK_32, MEMORY_BYTES, NOTHING_LEFT, setUp } from "./support/setup.ts"
 
 /** A map whose driver looks whether it failed, and cares itself for lines that it shares. */
 const mapAt = (
@@ -131,6 +132,36 @@ describe("several live mappings at one bus address, as direct mapping has them",
     expect(dma.liveMappings()).toMatchObject([{ sizeBytes: 100 }])
   })
 
+  it("a list takes its own segments, whatever is said of it", () => {
+    const { dma } = setUp("direct")
+    const device = dma.attach("nic0", MASK_32)
+    mapAt(device, 0x1000, 64, BIDIRECTIONAL)
+    const lists = [1, 2].map((entryCount) => {
+      const list = makeScatterList(entryCount)
+      for (let entry = 0; entry < entryCount; entry++) list.setBuffer(entry, 0x1000 * (entry + 1), 64)
+      expect(device.mapSg(0, list, entryCount, TO_DEVICE, ATTR_SKIP_CPU_SYNC)).toBe(entryCount)
+      return list
+    })
+    device.unmapSg(0, lists[1]!, 1, BIDIRECTIONAL)
+    expect(kindsOf(dma.debug!)).toEqual(["wrongEntryCount", "wrongDirection"])
+    expect(dma.liveMappings()).toMatchObject([{ kind: "single" }, { kind: "sg", listEntries: 1 }])
+    device.unmapSg(0, lists[0]!, 1, TO_DEVICE)
+    device.unmapSingle(0, 0x1000, 64, BIDIRECTIONAL)
+    expect([dma.findings().length, dma.liveMappings(), dma.liveCount()]).toEqual([2, [], 0])
+  })
+
+  it("another device's list takes nothing with it", () => {
+    const { dma } = setUp("direct")
+    const [device, other] = [dma.attach("nic0", MASK_32), dma.attach("nic1", MASK_32)]
+    mapAt(other, 0x1000, 64, TO_DEVICE)
+    const list = makeScatterList(1)
+    list.setBuffer(0, 0x1000, 64)
+    device.mapSg(0, list, 1, TO_DEVICE)
+    other.unmapSg(0, list, 1, TO_DEVICE)
+    expect(kindsOf(dma.debug!)).toEqual(["unmapOfNothing"])
+    expect(dma.liveMappings()).toHaveLength(2)
+  })
+
   it("a sync is right when one of the mappings around it allows its direction", () => {
     const { dma } = setUp("direct")
     const device = dma.attach("nic0", MASK_32)
@@ -186,6 +217,36 @@ describe("where a buffer lies", () => {
   })
 })
 
+describe("what is part of something larger", () => {
+  it("a segment that is unmapped like a single buffer stays until its list goes", () => {
+    const setup = setUp("iommu")
+    const device = setup.dma.attach("nic0", MASK_32)
+    const list = makeScatterList(1)
+    list.setBuffer(0, 0x4000, 4096)
+    for (let round = 1; round <= 2; round++) {
+      expect(device.mapSg(0, list, 1, FROM_DEVICE)).toBe(1)
+      device.unmapSingle(0, list.busAddrOf(0), 4096, FROM_DEVICE)
+      expect(leftovers(setup)).toMatchObject({ live: 1, mappings: 1, iovaPages: 1, entries: 1, findings: round })
+      device.unmapSg(0, list, 1, FROM_DEVICE)
+      expect(leftovers(setup)).toEqual({ ...NOTHING_LEFT, findings: round })
+    }
+    expect(kindsOf(setup.dma.debug!)).toEqual(["wrongKind", "wrongKind"])
+  })
+
+  it("a link too, until it is unlinked", () => {
+    const setup = setUp("iommu")
+    const device = setup.dma.attach("nic0", MASK_32)
+    const range = makeIovaRange()
+    device.dmaIovaTryAlloc(0, range, 0, 4096)
+    device.dmaIovaLink(0, range, 0x4000, 0, 4096, TO_DEVICE)
+    device.unmapSingle(0, range.busAddr, 4096, TO_DEVICE)
+    expect(setup.dma.liveMappings()).toMatchObject([{ kind: "link" }])
+    device.dmaIovaDestroy(0, range, 4096, TO_DEVICE)
+    expect(kindsOf(setup.dma.debug!)).toEqual(["wrongKind"])
+    expect(leftovers(setup)).toEqual({ ...NOTHING_LEFT, findings: 1 })
+  })
+})
+
 describe("lines of the cache", () => {
   const map = (debug: DmaDebug, device: number, phys: number, direction: Direction, sizeBytes = 64, attributes = 0) =>
     debug.mapped(device, 0, phys, phys, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
@@ -218,6 +279,30 @@ describe("lines of the cache", () => {
     map(debug, device, 0, FROM_DEVICE)
     for (let count = 0; count < 20; count++) map(debug, device, 0, TO_DEVICE)
     expect(debug.findingCount).toBe(0)
+  })
+
+  it("are shared by buffers of one list, merged or not", () => {
+    for (const backend of ["direct", "iommu"] as const) {
+      const { dma } = setUp(backend)
+      const device = dma.attach("nic0", MASK_32)
+      const list = makeScatterList(9)
+      for (let entry = 0; entry < 9; entry++) list.setBuffer(entry, 0x4000, 4096)
+      for (const [entryCount, direction] of [
+        [2, TO_DEVICE],
+        [2, FROM_DEVICE],
+        [9, FROM_DEVICE]
+      ] as const) {
+        expect(device.mapSg(0, list, entryCount, direction)).toBe(backend === "direct" ? entryCount : 1)
+        device.unmapSg(0, list, entryCount, direction)
+      }
+      const { overlappingMappings, tooManyOverlaps } = dma.debug!.counts
+      expect([backend, overlappingMappings, tooManyOverlaps]).toEqual(
+        backend === "direct" ? ["direct", 1 + 8, 1] : ["iommu", 1 + 1, 1]
+      )
+      expect(dma.snapshot().findings).toBe(overlappingMappings + tooManyOverlaps)
+      mapAt(device, 0x4000, 64, FROM_DEVICE, 0)
+      expect(dma.debug!.counts.overlappingMappings).toBe(overlappingMappings)
+    }
   })
 
   it("stay taken until the last mapping that holds them is gone", () => {

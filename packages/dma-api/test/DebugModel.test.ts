@@ -78,6 +78,7 @@ function makeList(one: Operation): MappedList {
     next += sizeBytes
   }
   list.entryCount = one.entries.length
+  list.direction = one.direction
   list.segmentCount = segments.length
   for (const [index, segment] of segments.entries()) list.setSegment(index, segment.busAddr, segment.sizeBytes)
   return { list, segments }
@@ -119,7 +120,7 @@ class Pair {
     const device = DEVICES.indexOf(segments[0]!.device)
     const before = this.naive.live.length
     const undone = this.real.unmappedList(device, 0, list, listEntries, tagOf(KIND_SG, way))
-    this.naive.unmappedList(segments.map((segment) => ({ ...segment, listEntries, direction: way })))
+    this.naive.unmappedList(segments, listEntries, way)
     expect(undone).toBe(before - this.naive.live.length)
   }
 
@@ -144,7 +145,8 @@ class Pair {
     const { busAddr: bus, sizeBytes } = old
     const device = DEVICES.indexOf(old.device)
     const inside = bus + (one.pick % sizeBytes)
-    if (one.name === "unmapLive" && old.kind !== "sg") this.unmap(old)
+    // A segment can only be unmapped so by mistake.
+    if (one.name === "unmapLive") this.unmap(old.kind === "sg" ? { ...old, kind: "single", listEntries: 0 } : old)
     else if (one.name === "checkLive") {
       this.real.mappingErrorChecked(device, bus)
       this.naive.mappingErrorChecked(old.device, bus)

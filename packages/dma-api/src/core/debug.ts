@@ -7,7 +7,16 @@ import type { FindingKind } from "./debugChecks.ts"
 import { CPU_NONE, type Finding } from "./debugFindings.ts"
 import { MappingDebug, type DmaDebugOptions } from "./debugMappings.ts"
 import type { IovaRange } from "./iovaRange.ts"
-import { KIND_COHERENT, KIND_LINK, kindOfTag, MAPPING_NONE, tagOf, type Mapping } from "./mappings.ts"
+import {
+  directionOfTag,
+  KIND_COHERENT,
+  KIND_LINK,
+  KIND_SG,
+  kindOfTag,
+  MAPPING_NONE,
+  tagOf,
+  type Mapping
+} from "./mappings.ts"
 import type { ScatterList } from "./scatterList.ts"
 import { ATTR_MMIO, BIDIRECTIONAL, type BusAddr, type Direction, type PhysAddr } from "./types.ts"
 
@@ -72,7 +81,7 @@ export class DmaDebug extends MappingDebug {
    */
   readonly freeing = (device: number, cpu: number, busAddr: BusAddr, phys: PhysAddr, sizeBytes: number): PhysAddr => {
     const tag = tagOf(KIND_COHERENT, BIDIRECTIONAL)
-    const entry = this.mappings.bestAt(device, busAddr, sizeBytes, tag, 0)
+    const entry = this.mappings.bestAt(device, busAddr, sizeBytes, tag)
     if (entry === MAPPING_NONE || kindOfTag(this.mappings.tagOf(entry)) !== KIND_COHERENT) return phys
     const really = this.mappings.physOf(entry)
     if (really !== phys) this.found.find("wrongCpuAddress", device, cpu, busAddr, sizeBytes, tag, entry)
@@ -127,8 +136,9 @@ export class DmaDebug extends MappingDebug {
   }
 
   /**
-   * A scatter list is unmapped, with the number of entries that the caller says. All its segments that are live go,
-   * whatever that number; how many there were is returned. What is wrong is found of the first segment only.
+   * A scatter list is unmapped, with the number of entries and the direction that the caller says. All its segments
+   * that are live go, as they were mapped; how many there were is returned. What is wrong is found of the first
+   * segment only.
    */
   readonly unmappedList = (
     device: number,
@@ -142,17 +152,40 @@ export class DmaDebug extends MappingDebug {
       this.found.find("unmapOfNothing", device, cpu, list.busAddrOf(0), list.busSizeBytesOf(0), tag, MAPPING_NONE)
     }
     const before = this.found.sum
+    const mappedTag = tagOf(KIND_SG, list.direction)
     let undone = 0
     for (let segment = 0; segment < list.segmentCount; segment++) {
       const busAddr = list.busAddrOf(segment)
       const sizeBytes = list.busSizeBytesOf(segment)
-      const entry = this.takeBest(device, cpu, busAddr, sizeBytes, tag, listEntries)
-      if (entry !== MAPPING_NONE) undone++
-      if (list.isChanged) this.found.find("wrongCpuAddress", device, cpu, busAddr, sizeBytes, tag, entry)
+      const entry = this.mappings.take(device, busAddr, sizeBytes, mappedTag, list.entryCount)
+      const isRight = entry !== MAPPING_NONE && list.entryCount === listEntries && mappedTag === tag
+      if (!isRight || list.isChanged) this.findUnmap(device, cpu, list, segment, listEntries, tag, entry)
       if (this.found.sum !== before) this.found.isQuiet = true
+      if (entry === MAPPING_NONE) continue
+      undone++
+      this.removed(cpu, entry, sizeBytes, mappedTag)
     }
     this.found.isQuiet = false
     return undone
+  }
+
+  /** What is wrong with the unmap of a segment; `entry` is what was taken out. */
+  private readonly findUnmap = (
+    device: number,
+    cpu: number,
+    list: ScatterList,
+    segment: number,
+    listEntries: number,
+    tag: number,
+    entry: number
+  ): void => {
+    const busAddr = list.busAddrOf(segment)
+    const sizeBytes = list.busSizeBytesOf(segment)
+    const find = (kind: FindingKind): void => this.found.find(kind, device, cpu, busAddr, sizeBytes, tag, entry)
+    if (entry === MAPPING_NONE) find("unmapOfNothing")
+    else if (list.entryCount !== listEntries) find("wrongEntryCount")
+    if (entry !== MAPPING_NONE && list.direction !== directionOfTag(tag)) find("wrongDirection")
+    if (list.isChanged) find("wrongCpuAddress")
   }
 
   readonly syncedForCpu = (

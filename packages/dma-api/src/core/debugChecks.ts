@@ -55,7 +55,7 @@ export const DEBUG_CHECKS = [
     when: "map, unless to the device",
     condition:
       "a cache line of the buffer belongs to another live mapping of any device, and CPU syncs are not skipped",
-    difference: "every line of both counts, not the first alone"
+    difference: "every line of both counts, not the first alone; of a list's merged buffers too, once a segment"
   },
   {
     number: 6,
@@ -91,7 +91,13 @@ export const DEBUG_CHECKS = [
     difference: "several mappings at one address of which none fits are told apart: the one that fits best is undone"
   },
   { number: 11, kind: "wrongSize", when: "unmap, free", condition: "another size was mapped" },
-  { number: 12, kind: "wrongKind", when: "unmap, free", condition: "it was mapped by another function" },
+  {
+    number: 12,
+    kind: "wrongKind",
+    when: "unmap, free",
+    condition: "it was mapped by another function",
+    difference: "a segment and a link stay mapped"
+  },
   {
     number: 13,
     kind: "wrongCpuAddress",

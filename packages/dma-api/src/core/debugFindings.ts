@@ -16,7 +16,7 @@ export interface Finding {
   readonly cpu: number
   /** Where the mapping was made that it concerns, where there is one. */
   readonly mapSite: string | undefined
-  /** That mapping; of two that overlap the older one. */
+  /** That mapping; of two that overlap the older one, and itself if buffers that were merged into one overlap. */
   readonly mapping: Mapping | undefined
 }
 

@@ -7,6 +7,7 @@ import {
   KIND_LINK,
   KIND_SG,
   KIND_SINGLE,
+  kindOfTag,
   MAPPING_NONE,
   MappingTable,
   MARK_UNCHECKED,
@@ -50,6 +51,8 @@ const AREA_FINDINGS = [
   [AREA_KERNEL, "kernelMemory"]
 ] as const
 const EVERYWHERE = makeMemoryMap(Infinity)
+/** Is one of these two a segment or a link? */
+const isPart = (one: number, other: number): boolean => Math.max(kindOfTag(one), kindOfTag(other)) >= KIND_SG
 
 // Copied: an import that is read in a hot function is looked up each time.
 const NONE = MAPPING_NONE
@@ -155,16 +158,17 @@ export class MappingDebug {
 
   /**
    * Takes a mapping out; whatever does not match how it was made is a finding. True when all matched, else
-   * `undoneBytes` and `undoneTag` say what was taken out.
+   * `undoneBytes` and `undoneTag` say what was taken out. A segment or a link is part of something larger: it goes
+   * with that alone.
    *
    * MODEL: with several mappings at one address and none that fits in all, the kernel takes none of them;
    * here the one that fits best goes, so that the finding names what is wrong.
    */
   readonly unmapped = (device: number, cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): boolean => {
     if (this.isDisabled) return true
-    const entry = this.mappings.take(device, busAddr, sizeBytes, tag)
+    const entry = this.mappings.take(device, busAddr, sizeBytes, tag, 0)
     if (entry === NONE) {
-      this.takeBest(device, cpu, busAddr, sizeBytes, tag, 0)
+      this.takeBest(device, cpu, busAddr, sizeBytes, tag)
       return false
     }
     this.removed(cpu, entry, sizeBytes, tag)
@@ -172,39 +176,32 @@ export class MappingDebug {
   }
 
   /** An entry was taken out just now. */
-  private readonly removed = (cpu: number, entry: number, sizeBytes: number, tag: number): void => {
+  protected readonly removed = (cpu: number, entry: number, sizeBytes: number, tag: number): void => {
     this.overlaps.removed(entry, sizeBytes, tag)
     if (this.mappings.hasMark(entry, UNCHECKED)) this.found.findOf("mappingErrorUnchecked", entry, cpu, entry)
   }
 
-  /** Takes out the mapping at this address that fits best, and finds what does not; the entry, or MAPPING_NONE. */
-  protected readonly takeBest = (
-    device: number,
-    cpu: number,
-    busAddr: BusAddr,
-    sizeBytes: number,
-    tag: number,
-    listEntries: number
-  ): number => {
+  /** Takes out the mapping at this address that fits best, and finds what does not. */
+  private readonly takeBest = (device: number, cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number): void => {
     const { mappings } = this
-    const entry = mappings.bestAt(device, busAddr, sizeBytes, tag, listEntries)
+    const entry = mappings.bestAt(device, busAddr, sizeBytes, tag)
     const find = (kind: FindingKind): void => this.found.find(kind, device, cpu, busAddr, sizeBytes, tag, entry)
     this.undoneBytes = 0
     if (entry === NONE) {
       find(busAddr === DMA_MAPPING_ERROR ? "unmapOfError" : "unmapOfNothing")
-      return entry
+      return
     }
-    this.undoneBytes = mappings.sizeBytesOf(entry)
-    this.undoneTag = mappings.tagOf(entry)
-    const difference = this.undoneTag ^ tag
-    const isCountWrong = difference >> 2 === 0 && mappings.listEntriesOf(entry) !== listEntries
-    if (this.undoneBytes !== sizeBytes) find("wrongSize")
-    if (difference >> 2 !== 0) find("wrongKind")
-    if (isCountWrong) find("wrongEntryCount")
-    if ((difference & 3) !== 0) find("wrongDirection")
+    const mappedBytes = mappings.sizeBytesOf(entry)
+    const mappedTag = mappings.tagOf(entry)
+    const isKindWrong = kindOfTag(mappedTag) !== kindOfTag(tag)
+    if (mappedBytes !== sizeBytes) find("wrongSize")
+    if (isKindWrong) find("wrongKind")
+    if (((mappedTag ^ tag) & 3) !== 0) find("wrongDirection")
+    if (isKindWrong && isPart(mappedTag, tag)) return
+    this.undoneBytes = mappedBytes
+    this.undoneTag = mappedTag
     mappings.remove(entry)
-    this.removed(cpu, entry, this.undoneBytes, this.undoneTag)
-    return entry
+    this.removed(cpu, entry, mappedBytes, mappedTag)
   }
 
   /**

@@ -222,8 +222,7 @@ export class DeviceFront implements Device, MapEnds {
       // What was wrong is a finding; what is undone is what was done, if anything.
       calls.sizes[cpu] = debug.undoneBytes
       calls.tags[cpu] = debug.undoneTag
-      // A segment or a link that is unmapped like a single buffer stays: it is part of a larger range.
-      if (debug.undoneBytes === 0 || kindOfTag(debug.undoneTag) >= KIND_SG) return false
+      if (debug.undoneBytes === 0) return false
     }
     this.countUnmap(directionOfTag(calls.tags[cpu]!))
     return true

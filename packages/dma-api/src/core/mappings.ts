@@ -106,9 +106,9 @@ export class MappingTable {
 
   /**
    * Takes out a mapping that is just so, the latest of several; MAPPING_NONE when there is none. What is known
-   * of it can be read until the next one is added.
+   * of it can be read until the next one is added. `listEntries` is 0 but for segments of lists.
    */
-  readonly take = (device: number, busAddr: BusAddr, sizeBytes: number, tag: number): number => {
+  readonly take = (device: number, busAddr: BusAddr, sizeBytes: number, tag: number, listEntries: number): number => {
     const { buckets, doubles, ints } = this
     const size = classOf(sizeBytes)
     const bucket = bucketOf(device, (busAddr | 0) >>> size, size)
@@ -116,7 +116,7 @@ export class MappingTable {
     for (let entry = buckets[bucket]!; entry !== MAPPING_NONE; entry = ints[(entry << SHIFT) + NEXT]!) {
       const at = entry << SHIFT
       const other = (ints[at + SIZE]! ^ sizeBytes) | ((ints[at + OWNER]! ^ ((device << 16) | tag)) & OWNER_BUT_CPU)
-      if (other === 0 && doubles[at + BUS] === busAddr) {
+      if (other === 0 && doubles[at + BUS] === busAddr && doubles[at + LIST_ENTRIES] === listEntries) {
         this.unlink(entry, before, bucket)
         return entry
       }
@@ -153,17 +153,17 @@ export class MappingTable {
   }
 
   /**
-   * Of the mappings that start at this address the one that fits best: in size, then direction, then kind, then
-   * entries of its list; among those that fit equally well the smallest, then the latest.
+   * Of the mappings that start at this address the one that fits best: in kind, then size, then direction; among
+   * those that fit equally well the smallest, then the latest.
    */
-  readonly bestAt = (device: number, busAddr: BusAddr, sizeBytes: number, tag: number, listEntries: number): number => {
+  readonly bestAt = (device: number, busAddr: BusAddr, sizeBytes: number, tag: number): number => {
     let best = MAPPING_NONE
     let bestFit = -1
     for (let size = CLASS_MIN; size < CLASS_COUNT; size++) {
       let entry = this.buckets[bucketOf(device, granuleOf(busAddr, size), size)]!
       for (; entry !== MAPPING_NONE; entry = this.ints[(entry << SHIFT) + NEXT]!) {
         if (this.busAddrOf(entry) !== busAddr || this.deviceOf(entry) !== device) continue
-        const fit = this.fitOf(entry, sizeBytes, tag, listEntries)
+        const fit = this.fitOf(entry, sizeBytes, tag)
         if (fit > bestFit || (fit === bestFit && this.sizeBytesOf(entry) < this.sizeBytesOf(best))) {
           best = entry
           bestFit = fit
@@ -173,11 +173,10 @@ export class MappingTable {
     return best
   }
 
-  private readonly fitOf = (entry: number, sizeBytes: number, tag: number, listEntries: number): number => {
+  private readonly fitOf = (entry: number, sizeBytes: number, tag: number): number => {
     const difference = this.tagOf(entry) ^ tag
-    const sizeFit = this.sizeBytesOf(entry) === sizeBytes ? 8 : 0
-    const tagFit = ((difference & 3) === 0 ? 4 : 0) + (difference >> 2 === 0 ? 2 : 0)
-    return sizeFit + tagFit + (this.listEntriesOf(entry) === listEntries ? 1 : 0)
+    const sizeFit = this.sizeBytesOf(entry) === sizeBytes ? 2 : 0
+    return (difference >> 2 === 0 ? 4 : 0) + sizeFit + ((difference & 3) === 0 ? 1 : 0)
   }
 
   /** Takes this one out. */

@@ -9,7 +9,10 @@ import { TO_DEVICE, type PhysAddr } from "./types.ts"
 // Copied: an import that is read in a hot function is looked up each time.
 const READ_ONLY = TO_DEVICE
 
-/** A mapping and what it shares: the first one found that it overlaps, and the most that share one line with it. */
+/**
+ * What a mapping shares: the first one found that it overlaps, and the most buffers that share one line with one of
+ * its own. A merged segment whose buffers share a line overlaps itself.
+ */
 export interface Overlap {
   readonly other: number
   readonly depth: number
@@ -91,10 +94,11 @@ export class Overlaps {
     this.mappings.forEach((other) => {
       if (other !== entry && this.isTracked(other) && this.shareLines(entry, other)) others.push(other)
     })
-    return { other: others[0] ?? MAPPING_NONE, depth: this.deepest(entry, others) }
+    const depth = this.deepest(entry, [entry, ...others]) - 1
+    return { other: others[0] ?? (depth > 0 ? entry : MAPPING_NONE), depth }
   }
 
-  /** Most of these that hold one line of the mapping: a walk along their beginnings and ends. */
+  /** Most buffers of these that hold one line of the mapping: a walk along their beginnings and ends. */
   private deepest(entry: number, others: ReadonlyArray<number>): number {
     let most = 0
     for (const [first, last] of this.linesOf(entry)) {

@@ -29,6 +29,14 @@ const bestOf = <A>(all: ReadonlyArray<A>, ...orders: ReadonlyArray<(one: A) => n
     return 0
   })[0]
 
+const isSameSegment = (one: NaiveMapping, other: NaiveMapping): boolean =>
+  one.kind === other.kind &&
+  one.device === other.device &&
+  one.busAddr === other.busAddr &&
+  one.sizeBytes === other.sizeBytes &&
+  one.direction === other.direction &&
+  one.listEntries === other.listEntries
+
 export class NaiveTracker {
   /** Live mappings, the latest first. */
   readonly live: Array<LiveMapping> = []
@@ -43,8 +51,8 @@ export class NaiveTracker {
 
   mapped(mapping: NaiveMapping, isSyncSkipped = false): void {
     const lines = this.linesOf(mapping)
-    const others = this.live.map((other) => this.linesOf(other))
-    const depths = [...lines].map((line) => others.filter((other) => other.has(line)).length)
+    const held = [...lines, ...this.live.flatMap((other) => this.linesOf(other))]
+    const depths = lines.map((line) => held.filter((other) => other === line).length - 1)
     const depth = Math.max(0, ...depths)
     if (depth > 0 && !isSyncSkipped) this.found.push("overlappingMappings")
     if (depth > OVERLAPS_MAX) this.found.push("tooManyOverlaps")
@@ -52,13 +60,13 @@ export class NaiveTracker {
     this.live.unshift(this.newest)
   }
 
-  /** Cache lines that a mapping must not share. */
-  private linesOf(mapping: NaiveMapping): ReadonlySet<number> {
-    const lines = new Set<number>()
+  /** Cache lines that a mapping must not share, those of each of its buffers. */
+  private linesOf(mapping: NaiveMapping): ReadonlyArray<number> {
+    const lines: Array<number> = []
     if (mapping.direction === TO_DEVICE) return lines
     for (const [phys, sizeBytes] of mapping.pieces) {
       const last = Math.floor((phys + sizeBytes - 1) / this.lineBytes)
-      for (let line = Math.floor(phys / this.lineBytes); line <= last; line++) lines.add(line)
+      for (let line = Math.floor(phys / this.lineBytes); line <= last; line++) lines.push(line)
     }
     return lines
   }
@@ -72,14 +80,16 @@ export class NaiveTracker {
     if (mapping !== undefined) mapping.isChecked = true
   }
 
-  /** The mapping that fits best goes: in size, direction, kind, entries; among equals the smallest, then the latest. */
+  /**
+   * The mapping that fits best goes: in kind, size, direction; among equals the smallest, then the latest. Not so what
+   * is part of a list or a range, unless it is meant: it is only complained of.
+   */
   unmapped(asked: Omit<NaiveMapping, "pieces">): void {
     const best = bestOf(
       this.live.filter((mapping) => mapping.device === asked.device && mapping.busAddr === asked.busAddr),
+      (mapping) => Number(mapping.kind !== asked.kind),
       (mapping) => Number(mapping.sizeBytes !== asked.sizeBytes),
       (mapping) => Number(mapping.direction !== asked.direction),
-      (mapping) => Number(mapping.kind !== asked.kind),
-      (mapping) => Number(mapping.listEntries !== asked.listEntries),
       (mapping) => mapping.sizeBytes
     )
     if (best === undefined) {
@@ -88,20 +98,29 @@ export class NaiveTracker {
     }
     if (best.sizeBytes !== asked.sizeBytes) this.found.push("wrongSize")
     if (best.direction !== asked.direction) this.found.push("wrongDirection")
-    if (best.kind !== asked.kind) this.found.push("wrongKind")
-    else if (best.listEntries !== asked.listEntries) this.found.push("wrongEntryCount")
+    if (best.kind !== asked.kind) {
+      this.found.push("wrongKind")
+      if ([best.kind, asked.kind].some((kind) => kind === "sg" || kind === "link")) return
+    }
     if (!best.isChecked) this.found.push("mappingErrorUnchecked")
     this.live.splice(this.live.indexOf(best), 1)
   }
 
-  /** A list is unmapped: what is wrong with its first wrong segment is found, the rest goes in silence. */
-  unmappedList(segments: ReadonlyArray<Omit<NaiveMapping, "pieces">>): void {
+  /**
+   * A list is unmapped, as mapped in these segments: they and no others go. What the caller says wrong is found of the
+   * first one alone.
+   */
+  unmappedList(segments: ReadonlyArray<NaiveMapping>, listEntries: number, direction: Direction): void {
     const before = this.found.length
-    let foundOfFirst = before
     for (const segment of segments) {
-      this.unmapped(segment)
-      if (foundOfFirst === before) foundOfFirst = this.found.length
-      this.found.length = foundOfFirst
+      const index = this.live.findIndex((mapping) => isSameSegment(mapping, segment))
+      if (index >= 0) this.live.splice(index, 1)
+      if (this.found.length > before) continue
+      if (index < 0) this.found.push("unmapOfNothing")
+      else {
+        if (segment.listEntries !== listEntries) this.found.push("wrongEntryCount")
+        if (segment.direction !== direction) this.found.push("wrongDirection")
+      }
     }
   }
 
