@@ -36,10 +36,12 @@ export class DmaMappingError extends Schema.TaggedError<DmaMappingError>()("DmaM
   }
 }
 
+// Numbers as the caller gave them, which may be none at all.
+// @effect-diagnostics schemaNumber:off
 /** A device cannot be served with this mask; the one before stays. */
 export class DmaMaskError extends Schema.TaggedError<DmaMaskError>()("DmaMaskError", {
   device: Schema.String,
-  mask: Schema.Int,
+  mask: Schema.Number,
   /** The narrowest mask that reaches all memory. */
   requiredMask: Schema.Int
 }) {
@@ -50,8 +52,6 @@ export class DmaMaskError extends Schema.TaggedError<DmaMaskError>()("DmaMaskErr
   }
 }
 
-// Numbers as the caller gave them, which may be none at all.
-// @effect-diagnostics schemaNumber:off
 /** A pool cannot be had: its numbers do not go together. */
 export class DmaPoolError extends Schema.TaggedError<DmaPoolError>()("DmaPoolError", {
   device: Schema.String,

@@ -69,6 +69,30 @@ describe("a range of bus addresses", () => {
     expect(leftovers(setup)).toEqual(NOTHING_LEFT)
   })
 
+  it("refuses a link that meets another one, whatever the table would do", () => {
+    for (const backend of ["flat", "cached"] as const) {
+      const setup = backend === "flat" ? setUp("iommu") : makeCached("strict")
+      const device = setup.dma.attach("nvme1", MASK_32)
+      const range = makeIovaRange()
+      device.dmaIovaTryAlloc(0, range, 0x800, 0x3800)
+      const link = (offset: number, sizeBytes: number) =>
+        device.dmaIovaLink(0, range, 0x4_0000 + ((0x800 + offset) % 0x1000), offset, sizeBytes, TO_DEVICE)
+      expect(link(0, 0x400)).toBe(0)
+      expect([link(0, 0x400), link(0, 0x1000), link(0x200, 0x10)]).toEqual([-EIO, -EIO, -EIO])
+      // The rest of the page is nobody's.
+      expect(link(0x400, 0x400)).toBe(-EIO)
+      expect(link(0x1800, 0x1800)).toBe(0)
+      expect([link(0x800, 0x1001), link(0x1800, 1), link(0x2800, 0x800)]).toEqual([-EIO, -EIO, -EIO])
+      expect(link(0x800, 0x1000)).toBe(0)
+      for (const offset of [NaN, 0.5, -1]) {
+        expect(device.dmaIovaLink(0, range, 0x4_0000, offset, 0x10, TO_DEVICE)).toBe(-EIO)
+      }
+      expect([setup.dma.liveCount(), setup.table.translate(range.busAddr)]).toEqual([3, 0x4_0800])
+      device.dmaIovaDestroy(0, range, 0x3800, TO_DEVICE)
+      expect(setup.dma.snapshot()).toMatchObject({ live: 0, iovaPagesUsed: 0, findings: 0 })
+    }
+  })
+
   it("is not to be had without an IOMMU, for addresses that are not allocated, or where nothing is free", () => {
     const range = makeIovaRange()
     const tryAlloc = (setup: ReturnType<typeof setUp>) =>
@@ -155,7 +179,13 @@ describe("a range of bus addresses", () => {
     device.dmaIovaLink(0, range, 0x1000, 0, 0x2000, TO_DEVICE)
     expect(() => device.dmaIovaFree(0, range)).toThrow("memory linked")
     expect(() => device.dmaIovaUnlink(0, range, 0, 0x1000, TO_DEVICE)).toThrow("where a link does")
+    expect(() => device.dmaIovaUnlink(0, range, NaN, 0x1000, TO_DEVICE)).toThrow("where a link does")
     expect(() => device.dmaIovaDestroy(0, range, 0, TO_DEVICE)).toThrow("links left")
+    expect(() => device.dmaIovaDestroy(0, range, 0x1000, TO_DEVICE)).toThrow("links left")
+    // All of that was seen before anything was done.
+    expect([dma.liveCount(), dma.liveMappings().length, dma.findings()]).toEqual([1, 1, []])
+    device.dmaIovaDestroy(0, range, 0x2000, TO_DEVICE)
+    expect([dma.liveCount(), dma.liveMappings().length, dma.findings()]).toEqual([0, 0, []])
   })
 
   it.each(FLUSHES)(

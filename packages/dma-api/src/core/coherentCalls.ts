@@ -18,7 +18,7 @@ export class CoherentCalls {
 
   readonly allocCoherent: Device["allocCoherent"] = (cpu, sizeBytes) => {
     const { front, memory } = this
-    checkMap(sizeBytes, BIDIRECTIONAL)
+    checkMap(0, sizeBytes, BIDIRECTIONAL)
     const phys = allocateBlock(memory, sizeBytes, this.startMaxOf(sizeBytes))
     if (phys < 0) {
       front.noteFailure(cpu, phys === BLOCK_TOO_HIGH ? MAP_MASK_TOO_NARROW : MAP_OUT_OF_MEMORY)

@@ -133,9 +133,10 @@ export interface Device {
   /** The same in a program: `range.sizeBytes` is 0 if there was none when `then` runs. */
   beginDmaIovaTryAlloc(cpu: number, range: IovaRange, phys: PhysAddr, sizeBytes: number, then: number): number
   /**
-   * dma_iova_link: memory at `offsetBytes` of the range. Only the first link may begin and only the last one end
-   * inside an IOMMU page. 0; -EIO when it does otherwise, or lies outside of the range; -ENOMEM when the table
-   * refused. What was linked before stays. It never waits.
+   * dma_iova_link: memory at `offsetBytes` of the range. Only a link at offset 0 may begin inside an IOMMU page. One
+   * may end inside a page, and then the next begins with the one after. 0; -EIO when it begins otherwise, meets
+   * another link, or lies outside of the range; -ENOMEM when the table refused. What was linked before stays. It
+   * never waits.
    */
   dmaIovaLink(
     cpu: number,
@@ -212,8 +213,10 @@ export const makeDeviceLimits = (mask: number): DeviceLimits => ({
   minAlignMask: 0
 })
 
-/** A map of nothing, of too much, or in no direction, is a defect of the caller. */
-export function checkMap(sizeBytes: number, direction: number): void {
+/** A map of no memory, of nothing, of too much, or in no direction, is a defect of the caller. */
+export function checkMap(phys: PhysAddr, sizeBytes: number, direction: number): void {
+  // Addresses below 4 GiB are known to be some by one comparison.
+  if (phys >>> 0 !== phys && !(Number.isSafeInteger(phys) && phys >= 0)) fail("a map of no physical address")
   if (sizeBytes <= 0) fail("a map of no bytes")
   if ((sizeBytes | 0) !== sizeBytes) fail("a map of 2 GiB or more, or of parts of a byte")
   if (direction >>> 0 > 2) fail("a map in no direction")

@@ -2,7 +2,7 @@
  * The front of every device: it checks arguments, tells debug and counts; how a bus
  * address is come by is its backend's business.
  */
-import { fail } from "@vnic/sim/core"
+import { assert, fail } from "@vnic/sim/core"
 import { makeCalls, type Backend, type BackendContext, type Calls, type MapEnds } from "./backend.ts"
 import type { CoherentMemory } from "./coherent.ts"
 import { CoherentCalls } from "./coherentCalls.ts"
@@ -19,6 +19,7 @@ import {
 } from "./device.ts"
 import { ListCalls } from "./listCalls.ts"
 import { directionOfTag, KIND_SG as kindSg, KIND_SINGLE as kindSingle, kindOfTag, tagOf } from "./mappings.ts"
+import { isMask } from "./masks.ts"
 import { RangeCalls } from "./rangeCalls.ts"
 import { RELEASED_BACKEND, RELEASED_CALLS } from "./releasedDevice.ts"
 import {
@@ -36,6 +37,7 @@ const DMA_MAPPING_ERROR = dmaMappingError
 const KIND_SG = kindSg
 const KIND_SINGLE = kindSingle
 const MAP_OK = mapOk
+const NO_LIMIT = "a device's mask or limit is not a whole number"
 
 export interface DeviceFrontOptions {
   readonly name: string
@@ -88,6 +90,7 @@ export class DeviceFront implements Device, MapEnds {
 
   constructor(options: DeviceFrontOptions) {
     const { host } = options
+    assert(isMask(options.dmaMask), NO_LIMIT)
     this.name = options.name
     this.host = host
     this.debug = options.debug
@@ -135,7 +138,7 @@ export class DeviceFront implements Device, MapEnds {
     then: number,
     attributes = 0
   ): number => {
-    checkMap(sizeBytes, direction)
+    checkMap(phys, sizeBytes, direction)
     this.setMap(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
     this.calls.thens[cpu] = then
     return this.backend.beginMap(cpu)
@@ -246,7 +249,7 @@ export class DeviceFront implements Device, MapEnds {
     direction: Direction,
     attributes = 0
   ): BusAddr => {
-    checkMap(sizeBytes, direction)
+    checkMap(phys, sizeBytes, direction)
     return this.mapNow(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
   }
 
@@ -311,7 +314,7 @@ export class DeviceFront implements Device, MapEnds {
   }
 
   private readonly setLimit = (name: "mask" | "coherentMask", mask: number): number => {
-    if (!this.backend.isMaskSupported(mask)) return -EIO
+    if (!isMask(mask) || !this.backend.isMaskSupported(mask)) return -EIO
     this.limits[name] = mask
     this.backend.limitsChanged()
     return 0
@@ -322,15 +325,18 @@ export class DeviceFront implements Device, MapEnds {
   }
 
   readonly dmaSetMaxSegSize = (sizeBytes: number): void => {
+    assert(isMask(sizeBytes), NO_LIMIT)
     this.limits.maxSegSizeBytes = sizeBytes
   }
 
   readonly dmaSetSegBoundary = (mask: number): void => {
+    assert(isMask(mask), NO_LIMIT)
     this.limits.segBoundaryMask = mask
     this.backend.limitsChanged()
   }
 
   readonly dmaSetMinAlignMask = (mask: number): void => {
+    assert(isMask(mask), NO_LIMIT)
     this.limits.minAlignMask = mask
     this.backend.limitsChanged()
   }

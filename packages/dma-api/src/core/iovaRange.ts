@@ -23,6 +23,30 @@ export class IovaRange {
     this.linkDirections.length = 0
   }
 
+  /** Would these bytes lie within the range, and meet no link? */
+  hasRoom(offsetBytes: number, sizeBytes: number): boolean {
+    const end = offsetBytes + sizeBytes
+    if ((offsetBytes | 0) !== offsetBytes || offsetBytes < 0 || end > this.sizeBytes) return false
+    for (let link = 0; link < this.linkOffsets.length; link++) {
+      const at = this.linkOffsets[link]!
+      if (at < end && offsetBytes < at + this.linkSizes[link]!) return false
+    }
+    return true
+  }
+
+  /** Do these bytes hold part of a link, and not all of it? */
+  isCut(offsetBytes: number, sizeBytes: number): boolean {
+    const end = offsetBytes + sizeBytes
+    for (let link = 0; link < this.linkOffsets.length; link++) {
+      const at = this.linkOffsets[link]!
+      const linkEnd = at + this.linkSizes[link]!
+      const isOutside = linkEnd <= offsetBytes || at >= end
+      const isInside = at >= offsetBytes && linkEnd <= end
+      if (!isOutside && !isInside) return true
+    }
+    return false
+  }
+
   /** Bytes that are linked. */
   get linkedBytes(): number {
     return this.linkSizes.reduce((sum, sizeBytes) => sum + sizeBytes, 0)

@@ -89,9 +89,10 @@ export class ListCalls {
     attributes: number
   ): void => {
     const { calls } = this.front
-    if (entryCount < 1 || entryCount > list.capacity) fail("a scatter list has no such entries")
+    if ((entryCount | 0) !== entryCount || entryCount < 1 || entryCount > list.capacity)
+      fail("a scatter list has no such entries")
     if (list.isMapped) fail("a scatter list was mapped twice")
-    for (let entry = 0; entry < entryCount; entry++) checkMap(list.sizeBytesOf(entry), direction)
+    for (let entry = 0; entry < entryCount; entry++) checkMap(list.physOf(entry), list.sizeBytesOf(entry), direction)
     calls.lists[cpu] = list
     calls.entryCounts[cpu] = entryCount
     calls.tags[cpu] = tagOf(KIND_SG, direction)

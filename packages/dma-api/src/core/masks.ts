@@ -5,6 +5,9 @@ const MASK_32 = 2 ** 32 - 1
 /** Where the zone for devices with few address lines ends, unless a platform says otherwise. */
 const ZONE_DMA_MASK = 2 ** 24 - 1
 
+/** Could it be a mask? One of 64 bits is among them, and the rest is up to the backend. */
+export const isMask = (mask: number): boolean => mask >= 0 && mask % 1 === 0
+
 /** The narrowest mask that reaches `sizeBytes` bytes from address 0 on. */
 export function maskOf(sizeBytes: number): number {
   let bits = 1

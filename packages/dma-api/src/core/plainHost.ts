@@ -26,10 +26,18 @@ export function makePlainHost(): PlainHost {
   const localPs = new Float64Array(1)
   const ledger = new Float64Array(ACCOUNT_COUNT)
   const laters: Array<Later> = []
+  /** A step threw: what it had begun is half done, and its locks are held for ever. */
+  let isBroken = false
   const runAlone = (cpu: number, entry: number): void => {
+    if (isBroken) fail("the host is broken: an error was thrown in the middle of a call")
     stack.push(0)
     let step = entry
-    while (step !== 0) step = steps[step]!(cpu)
+    try {
+      while (step !== 0) step = steps[step]!(cpu)
+    } catch (error) {
+      isBroken = true
+      throw error
+    }
   }
   return {
     count: 1,

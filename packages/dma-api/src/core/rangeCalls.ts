@@ -56,7 +56,7 @@ export class RangeCalls {
     const { backend, calls } = this.front
     assert(range.sizeBytes === 0, "a range of bus addresses was allocated twice")
     if (backend.ranges === undefined) return false
-    checkMap(sizeBytes, 0)
+    checkMap(phys, sizeBytes, 0)
     calls.ranges[cpu] = range
     calls.phys[cpu] = phys
     calls.sizes[cpu] = sizeBytes
@@ -74,8 +74,8 @@ export class RangeCalls {
 
   readonly dmaIovaLink: Device["dmaIovaLink"] = (cpu, range, phys, offsetBytes, sizeBytes, direction) => {
     const { calls, debug, debugId, host } = this.front
-    checkMap(sizeBytes, direction)
-    if (offsetBytes < 0 || offsetBytes + sizeBytes > range.sizeBytes) return -EIO
+    checkMap(phys, sizeBytes, direction)
+    if (!range.hasRoom(offsetBytes, sizeBytes)) return -EIO
     const tag = tagOf(KIND_LINK, direction)
     calls.ranges[cpu] = range
     calls.phys[cpu] = phys
@@ -121,6 +121,7 @@ export class RangeCalls {
   ): void => {
     const { calls } = this.front
     assert(range.sizeBytes > 0, "memory was unlinked from a range of bus addresses that is not allocated")
+    assert(!range.isCut(offsetBytes, sizeBytes), "an unlink that does not end where a link does")
     calls.ranges[cpu] = range
     calls.bus[cpu] = range.busAddr + offsetBytes
     calls.sizes[cpu] = sizeBytes
@@ -167,11 +168,11 @@ export class RangeCalls {
 
   private readonly setDestroy = (cpu: number, range: IovaRange, mappedBytes: number, direction: Direction): void => {
     assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
-    this.tellUnlinked(cpu, range, 0, mappedBytes, direction)
     const { linkOffsets, linkSizes } = range
     for (let link = 0; link < linkOffsets.length; link++) {
       if (linkOffsets[link]! + linkSizes[link]! > mappedBytes) assert(false, "a range was destroyed with links left")
     }
+    this.tellUnlinked(cpu, range, 0, mappedBytes, direction)
   }
 
   /** Tells debug of every link that lies in these bytes, or that none does, and counts them out as they were made. */
@@ -191,7 +192,6 @@ export class RangeCalls {
       const at = linkOffsets[link]!
       const linkBytes = linkSizes[link]!
       if (at + linkBytes <= offsetBytes || at >= end) continue
-      assert(at >= offsetBytes && at + linkBytes <= end, "an unlink that does not end where a link does")
       this.front.countUnmap(linkDirections[link]!)
       debug?.unmapped(debugId, cpu, busAddr + at, linkBytes, said)
       isAny = true

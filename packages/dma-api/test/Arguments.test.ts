@@ -1,0 +1,77 @@
+/** Goal: what no call can do is refused before anything is done; what throws later leaves a host that says so. */
+import { describe, expect, it } from "vitest"
+import {
+  DMA_MAPPING_ERROR,
+  EIO,
+  makeIovaRange,
+  makePlainHost,
+  makeScatterList,
+  TO_DEVICE,
+  type Direction
+} from "@vnic/dma-api/core"
+import { BACKENDS, leftovers, MASK_32, NOTHING_LEFT, setUp } from "./support/setup.ts"
+
+describe.each(BACKENDS)("a device of the %s backend", (backend) => {
+  it("takes no map of nothing and none in no direction, and is released once", () => {
+    const setup = setUp(backend)
+    const device = setup.dma.attach("nic0", MASK_32)
+    expect(() => device.mapSingle(0, 0, 0, TO_DEVICE)).toThrow("no bytes")
+    expect(() => device.mapSingle(0, 0, 64, 3 as Direction)).toThrow("no direction")
+    expect(leftovers(setup)).toEqual(NOTHING_LEFT)
+    device.release()
+    expect(() => device.release()).toThrow("released twice")
+  })
+
+  it.each([-1, NaN, Infinity, 4096.5, 2 ** 53])(
+    "takes no map of physical address %d, however it is asked for",
+    (phys) => {
+      const setup = setUp(backend)
+      const device = setup.dma.attach("nic0", MASK_32)
+      const list = makeScatterList(2)
+      list.setBuffer(0, 0x1000, 64)
+      list.setBuffer(1, phys, 64)
+      const range = makeIovaRange()
+      const ways = [
+        () => device.mapSingle(0, phys, 4, TO_DEVICE),
+        () => device.mapPage(0, phys, 0, 4, TO_DEVICE),
+        () => device.beginMapSingle(0, phys, 4, TO_DEVICE, 0),
+        () => device.mapSg(0, list, 2, TO_DEVICE),
+        () => device.dmaIovaLink(0, range, phys, 0, 4, TO_DEVICE)
+      ]
+      for (const way of ways) expect(way).toThrow("no physical address")
+      expect(() => device.mapSg(0, list, 1.5, TO_DEVICE)).toThrow("no such entries")
+      expect(list.isMapped).toBe(false)
+      expect(device.mapSingle(0, 0x1000, 4, TO_DEVICE)).not.toBe(DMA_MAPPING_ERROR)
+      expect(setup.dma.liveCount()).toBe(1)
+    }
+  )
+
+  it("takes only whole numbers as masks and limits", () => {
+    const { dma } = setUp(backend)
+    const device = dma.attach("nic0", MASK_32)
+    const before = { ...device.limits }
+    for (const mask of [NaN, -1, 2 ** 31 + 0.5]) {
+      expect([device.dmaSetMask(mask), device.dmaSetCoherentMask(mask)]).toEqual([-EIO, -EIO])
+      expect(() => device.dmaSetSegBoundary(mask)).toThrow("whole number")
+      expect(() => device.dmaSetMaxSegSize(mask)).toThrow("whole number")
+      expect(() => device.dmaSetMinAlignMask(mask)).toThrow("whole number")
+      expect(() => dma.attach("nic1", mask)).toThrow("whole number")
+    }
+    expect(device.limits).toEqual(before)
+    expect(dma.devices).toHaveLength(1)
+  })
+})
+
+describe("an error in the middle of a call", () => {
+  it("leaves a plain host that says so, whoever calls next", () => {
+    const host = makePlainHost()
+    const { dma } = setUp("iommu", { debug: false, host })
+    const device = dma.attach("nic0", MASK_32)
+    const busAddr = device.mapSingle(0, 0x4000, 64, TO_DEVICE)
+    device.mapSingle(0, 0x5000, 64, TO_DEVICE)
+    device.unmapSingle(0, busAddr, 64, TO_DEVICE)
+    expect(() => device.unmapSingle(0, busAddr, 64, TO_DEVICE)).toThrow("an entry that is not set")
+    expect(() => device.mapSingle(0, 0x6000, 64, TO_DEVICE)).toThrow("the host is broken")
+    expect(() => device.allocCoherent(0, 64)).toThrow("the host is broken")
+  })
+})
