@@ -126,9 +126,11 @@ const makeSites = (debug: Core.DmaDebug | undefined) => {
     const number = numbers.get(site) ?? debug.nameSite(site)
     numbers.set(site, number)
     debug.atSite(CPU, number)
-    const result = body()
-    debug.atSite(CPU, 0)
-    return result
+    try {
+      return body()
+    } finally {
+      debug.atSite(CPU, 0)
+    }
   }
 }
 

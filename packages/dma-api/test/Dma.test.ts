@@ -177,6 +177,16 @@ describe("Dma.layerTest", () => {
     }).pipe(Effect.provide(Dma.layerTest))
   )
 
+  it.effect("a place in the driver is left also when its map was a defect", () =>
+    Effect.gen(function* () {
+      const dma = yield* Dma
+      const device = yield* dma.attach(NIC)
+      expect(Exit.isFailure(yield* Effect.exit(device.mapSingle(0x1000, 0, TO_DEVICE, { site: "nowhere" })))).toBe(true)
+      device.core.mapSingle(0, 0x2000, 64, TO_DEVICE)
+      expect(yield* dma.liveMappings).toMatchObject([{ site: "mapSingle" }])
+    }).pipe(Effect.provide(Dma.layerTest))
+  )
+
   it.effect("metrics are a snapshot for each pull", () =>
     Effect.gen(function* () {
       const dma = yield* Dma
@@ -240,6 +250,7 @@ describe("Dma.layer", () => {
       yield* device.setCoherentMask(2 ** 32 - 1)
       const error = yield* Effect.flip(device.setMask(0xffff))
       expect(error).toEqual(new DmaMaskError({ device: "nic0", mask: 0xffff, requiredMask: 0xf_ffff }))
+      for (const mask of [NaN, -1, 0.5]) expect(yield* Effect.flip(device.setMask(mask))).toMatchObject({ mask })
       expect(error.message).toBe("nic0: no memory can be promised below 0xffff; all memory needs 0xfffff")
       expect(device.core.limits).toMatchObject({ mask: 2 ** 20 - 1, coherentMask: 2 ** 32 - 1 })
     }).pipe(Effect.scoped, Effect.provide(layer))
