@@ -4,7 +4,14 @@
  */
 import { describe, expect, it } from "vitest"
 import { allocatorTraits } from "@vnic/dma-api"
-import { ALLOCATOR_NAMES, ALLOCATORS, IOVA_NONE, rangesThatFit, type AllocatorName } from "@vnic/dma-api/core"
+import {
+  ALLOCATOR_NAMES,
+  ALLOCATORS,
+  IOVA_NONE,
+  rangesThatFit,
+  type AllocatorName,
+  type WindowRoom
+} from "@vnic/dma-api/core"
 import { Caller, makeSerialHost, windowOf } from "./support/allocators.ts"
 
 /** With pages of 2^30 bytes a window is large enough for four pools, with 2^12 it has one. */
@@ -13,36 +20,62 @@ const WINDOWS = [256, 1000, 1024, 4096]
 const LENGTHS = [1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 31, 33, 64, 100]
 
 /** First pages of all the ranges that fit; the memory of each lies behind that of the one before. */
-function filled(name: AllocatorName, pageCount: number, pageShift: number, pages: number, memoryPage = 1) {
+function filled(name: AllocatorName, room: WindowRoom, pages: number, memoryPage = 1) {
+  const { pageCount, reach = pageCount } = room
   const host = makeSerialHost(1)
-  const window = windowOf({ pageCount, isFirstPageReserved: true, pagesBelow4GiB: pageCount, pageShift }, host)
+  const window = windowOf({ ...room, isFirstPageReserved: true, pagesBelow4GiB: pageCount }, host)
   const caller = new Caller(host, ALLOCATORS[name](window, "none"))
   const firsts: Array<number> = []
-  const request = { pages, alignment: 1, reach: pageCount }
+  const request = { pages, alignment: 1, reach }
   const next = (): number => caller.allocate(0, request, memoryPage + firsts.length * pages)
   for (let first = next(); first !== IOVA_NONE; first = next()) firsts.push(first)
   return firsts
 }
 
-const isExact = (name: AllocatorName, pageCount: number, pageShift: number, pages: number): boolean =>
-  name !== "ring" && [1024, 4096].includes(pageCount) && !(name === "bitmap-pool" && pageShift === 30 && pages < 16)
+const isExact = (name: AllocatorName, { pageCount, pageShift, reach, reserved }: WindowRoom, pages: number): boolean =>
+  name !== "ring" &&
+  [1024, 4096].includes(pageCount) &&
+  reach === undefined &&
+  reserved === undefined &&
+  !(name === "bitmap-pool" && pageShift === 30 && pages < 16)
+
+/** Every window whole, up to some of its pages, and with holes. */
+const rooms = (): ReadonlyArray<WindowRoom> =>
+  PAGE_SHIFTS.flatMap((pageShift) =>
+    WINDOWS.flatMap((pageCount) => [
+      { pageCount, pageShift },
+      ...[16, 64, 240, 512, 768, 2048]
+        .filter((reach) => reach < pageCount)
+        .map((reach) => ({ pageCount, pageShift, reach })),
+      { pageCount, pageShift, reserved: [{ firstPage: pageCount - 20, pageCount: 16 }] },
+      {
+        pageCount,
+        pageShift,
+        reserved: [
+          { firstPage: 48, pageCount: 32 },
+          { firstPage: pageCount >> 1, pageCount: 64 }
+        ]
+      },
+      { pageCount, pageShift, reach: 160, reserved: [{ firstPage: 96, pageCount: 16 }] }
+    ])
+  )
 
 describe.each(ALLOCATOR_NAMES)("%s", (name) => {
   it.each(LENGTHS)("holds as many ranges of %i pages as is said", (pages) => {
     const wrong: Array<string> = []
-    for (const pageShift of PAGE_SHIFTS) {
-      for (const pageCount of WINDOWS) {
-        const count = filled(name, pageCount, pageShift, pages).length
-        const said = rangesThatFit(name, pageCount, pageShift, pages)
-        const isTrue = name === "ring" ? count <= said : count >= said
-        const isExactly = count === said || !isExact(name, pageCount, pageShift, pages)
-        if (!isTrue || !isExactly) wrong.push(`${pageCount} pages of 2^${pageShift} bytes: ${count}, not ${said}`)
-      }
+    for (const room of rooms()) {
+      // Memory that lies in a hole, or higher than the device reaches, is not the allocator's to refuse.
+      if (name === "identity" && room.reserved !== undefined) continue
+      const count = filled(name, room, pages).length
+      const said = rangesThatFit(name, room, pages)
+      const isTrue = name === "ring" ? count <= said : count >= said
+      const isExactly = count === said || !isExact(name, room, pages)
+      if (!isTrue || !isExactly) wrong.push(`${JSON.stringify(room)}: ${count}, not ${said}`)
     }
     expect(wrong).toEqual([])
   })
 
   it("chooses addresses, or takes the memory's", () => {
-    expect(filled(name, 1024, 12, 1, 300)[0] === 300).toBe(!allocatorTraits[name].hasChoice)
+    expect(filled(name, { pageCount: 1024, pageShift: 12 }, 1, 300)[0] === 300).toBe(!allocatorTraits[name].hasChoice)
   })
 })

@@ -16,7 +16,7 @@ import type { HypercallCounts } from "./core/pvdma.ts"
 import { tceTableBytes } from "./core/tceTable.ts"
 import type { InvalidationCounts } from "./core/vtd/invalidationQueue.ts"
 import type { StaleCounts } from "./core/vtd/iotlb.ts"
-import { VTD_PAGE_BYTES } from "./core/vtd/layout.ts"
+import { INTERRUPT_FIRST_PAGE, INTERRUPT_PAGES, VTD_PAGE_BYTES } from "./core/vtd/layout.ts"
 import { TableDoesNotFit } from "./Errors.ts"
 import type { IommuOptions } from "./Options.ts"
 
@@ -77,6 +77,8 @@ const NO_HYPERCALLS: HypercallCounts = { putTce: 0, putTceIndirect: 0, stuffTce:
 
 /** MODEL: a VT-d domain has 48 bits of bus addresses, of which the lowest 4 GiB are handed out. */
 export const VTD_WINDOW_BYTES = 2 ** 32
+/** Its pages that no device can use for memory: the addresses of interrupt messages. */
+export const VTD_RESERVED = [{ firstPage: INTERRUPT_FIRST_PAGE, pageCount: INTERRUPT_PAGES }] as const
 const VTD_LEVELS = 4
 /** What a domain without a mapping takes: root, contexts, queue, status words, top table. */
 const VTD_TABLES_BYTES = 5 * VTD_PAGE_BYTES

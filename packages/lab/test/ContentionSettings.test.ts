@@ -117,6 +117,9 @@ describe("room", () => {
   it("knows how bitmaps fill up", () => {
     // Large requests begin in the large pool and go on in the others.
     expect(refusal(fifo(512, { line: "bitmap-pool", threads: "16", granule: 16 }))).toBeUndefined()
+    // Below the middle of the window, which is what a narrow mask reaches, small ones begin blocks.
+    const narrow: Written = { line: "bitmap", threads: "1", granule: 3, maskBits: 20 }
+    expect([refusal(fifo(80, narrow)), refusal(fifo(81, narrow))]).toEqual([undefined, expect.stringContaining("80")])
     // Of each block of 16 pages one range of 15 is all there is room for.
     expect(refusal(fifo(512, { line: "bitmap-pool", threads: "25", granule: 15 }))).toContain("24 threads fit")
   })
@@ -144,10 +147,13 @@ describe("room", () => {
   })
 
   it("ends at what the platform hands out, however wide the mask", () => {
-    const vtd = { line: "ring", profile: "x86-sandybridge" }
-    expect(refusal(fifo(65_536, { ...vtd, threads: "15" }))).toBeUndefined()
-    // 2^20 pages, of which the first is left alone.
-    expect(refusal(fifo(65_536, { ...vtd, threads: "16" }))).toContain("15 threads fit")
-    expect(refusal(fifo(65_536, { ...vtd, threads: "32" }))).toContain("room for 1,048,575; 15 threads fit")
+    for (const line of ["ring", "maple"]) {
+      const vtd = { line, profile: "x86-sandybridge" }
+      expect(refusal(fifo(65_536, { ...vtd, threads: "15" }))).toBeUndefined()
+      // 2^20 pages, of which the first and those of interrupts are left alone.
+      expect(refusal(fifo(65_519, { ...vtd, threads: "16" }))).toBeUndefined()
+      expect(refusal(fifo(65_520, { ...vtd, threads: "16" }))).toContain("15 threads fit")
+      expect(refusal(fifo(65_536, { ...vtd, threads: "32" }))).toContain("room for 1,048,319; 15 threads fit")
+    }
   })
 })

@@ -3,12 +3,29 @@
  * beforehand whether there is room for them.
  */
 import type { AllocatorName } from "./allocators.ts"
+import type { PageRange } from "./iova/allocator.ts"
 import { BLOCK_ENTRIES, SMALL_PAGES_MAX } from "./iova/bitmap.ts"
 import { poolStarts } from "./iova/bitmapPool.ts"
 import { powerOfTwoFrom } from "./iova/powersOfTwo.ts"
 
+/** A window, of which the first page is reserved, and how far a device reaches into it. */
+export interface WindowRoom {
+  readonly pageCount: number
+  /** log2 of a page. */
+  readonly pageShift: number
+  /** Pages from the first on that the device addresses: all when left out; else a multiple of 16. */
+  readonly reach?: number
+  /** Other pages that are never handed out, in order. */
+  readonly reserved?: ReadonlyArray<PageRange>
+}
+
+/** How many ranges of so many pages fit into [first, end). */
+type Fill = (first: number, end: number, pages: number) => number
+
+const inRow: Fill = (first, end, pages) => Math.max(0, Math.floor((end - first) / pages))
+
 /** Small ranges begin in every block of entries, and fill it as long as one fits behind another. */
-const inBlocks = (first: number, end: number, pages: number): number => {
+const inBlocks: Fill = (first, end, pages) => {
   let count = 0
   for (let at = first; at < end;) {
     const blockEnd = Math.min(end, (Math.floor(at / BLOCK_ENTRIES) + 1) * BLOCK_ENTRIES)
@@ -18,41 +35,78 @@ const inBlocks = (first: number, end: number, pages: number): number => {
   return count
 }
 
-const inRow = (first: number, end: number, pages: number): number => Math.floor((end - first) / pages)
+/** Ranges are aligned to their length, rounded up. */
+const inOrder: Fill = (first, end, pages) => {
+  const alignment = powerOfTwoFrom(pages)
+  return Math.max(0, Math.floor(end / alignment) - Math.ceil(first / alignment))
+}
 
-/** Parts of a bitmap that are searched one after the other; the last entry of each is left alone. */
-const inParts = (starts: ReadonlyArray<number>, pages: number, fill: typeof inRow): number => {
+/** The same beside what is reserved. */
+const beside =
+  (reserved: ReadonlyArray<PageRange>, fill: Fill): Fill =>
+  (first, end, pages) => {
+    let count = 0
+    let at = first
+    for (const { firstPage, pageCount } of reserved) {
+      if (firstPage >= end) break
+      count += fill(at, firstPage, pages)
+      at = Math.max(at, firstPage + pageCount)
+    }
+    return count + fill(at, end, pages)
+  }
+
+/** Large ranges begin at a hint, modulo the reach, and go on at the window's beginning. */
+const fromHint = (hint: number, reach: number, pages: number, row: Fill): number => {
+  const start = Math.max(1, hint % reach)
+  return row(1, start, pages) + row(start, reach - 1, pages)
+}
+
+/** One bitmap in halves. Only in the lower one do small ranges begin blocks; the upper one is what is left for them. */
+const inHalves = (pageCount: number, reach: number, pages: number, row: Fill, blocks: Fill): number => {
+  const half = pageCount >> 1
+  if (pages > SMALL_PAGES_MAX) return fromHint(half, reach, pages, row)
+  if (half > reach) return blocks(1, reach - 1, pages)
+  return blocks(1, half - 1, pages) + row(half, reach - 1, pages)
+}
+
+/**
+ * Bitmaps that are searched one after the other, the last entry of each left alone; where the reach ends in one, all up
+ * to there is searched as one.
+ */
+const inPools = (starts: ReadonlyArray<number>, reach: number, pages: number, row: Fill, blocks: Fill): number => {
+  const isLarge = pages > SMALL_PAGES_MAX
+  const largePool = starts.length - 2
+  if (isLarge && reach < starts[largePool + 1]!) return fromHint(starts[largePool]!, reach, pages, row)
+  const fill = isLarge ? row : blocks
+  const pools = isLarge ? largePool + 1 : largePool
   let count = 0
-  for (let part = 0; part + 1 < starts.length; part++) {
-    count += fill(Math.max(1, starts[part]!), starts[part + 1]! - 1, pages)
+  for (let pool = 0; pool < pools && starts[pool]! < reach; pool++) {
+    count += fill(Math.max(1, starts[pool]!), Math.min(starts[pool + 1]!, reach) - 1, pages)
   }
   return count
 }
 
 /**
- * Ranges of `pages` that fit into a window of `windowPages` whose first page is reserved, when they are allocated one
- * after the other and nothing is given back between: at least so many. Exactly so many where the length is a power of
- * two of at least 1,024, but for small ranges in four pools: those lie closer in pools that are not their CPU's own.
- * Of `ring` it is the most there can be: pages at the ends of segments may stay unused. `identity` gives the addresses
- * of the memory: the memory says how many.
+ * Ranges of `pages` that fit into a window when they are allocated one after the other and nothing is given back
+ * between: at least so many. Exactly so many where all of the window is reached, its length is a power of two of at
+ * least 1,024, and nothing but its first page is reserved; but for small ranges in four pools: those lie closer in
+ * pools that are not their CPU's own. Of `ring` it is the most there can be: pages at the ends of segments may stay
+ * unused. `identity` gives the addresses of the memory: the memory says how many.
  */
-export function rangesThatFit(allocator: AllocatorName, windowPages: number, pageShift: number, pages: number): number {
-  const isLarge = pages > SMALL_PAGES_MAX
-  const half = windowPages >> 1
+export function rangesThatFit(allocator: AllocatorName, room: WindowRoom, pages: number): number {
+  const { pageCount, pageShift, reserved = [] } = room
+  const reach = Math.min(room.reach ?? pageCount, pageCount)
+  const row = beside(reserved, inRow)
+  const blocks = beside(reserved, inBlocks)
   switch (allocator) {
     case "bitmap":
-      // Only in the lower half do small ranges begin blocks; the upper one is what is left for them.
-      if (isLarge) return inRow(1, half, pages) + inRow(half, windowPages - 1, pages)
-      return inBlocks(1, half - 1, pages) + inRow(half, windowPages - 1, pages)
-    case "bitmap-pool": {
-      const starts = [...poolStarts(windowPages, pageShift)]
-      return isLarge ? inParts(starts, pages, inRow) : inParts(starts.slice(0, -1), pages, inBlocks)
-    }
+      return inHalves(pageCount, reach, pages, row, blocks)
+    case "bitmap-pool":
+      return inPools([...poolStarts(pageCount, pageShift)], reach, pages, row, blocks)
     case "identity":
     case "ring":
-      return inRow(1, windowPages, pages)
+      return row(1, reach, pages)
     default:
-      // A tree's ranges are aligned to their length, rounded up; the first place has the reserved page.
-      return Math.max(0, inRow(0, windowPages, powerOfTwoFrom(pages)) - 1)
+      return beside(reserved, inOrder)(1, reach, pages)
   }
 }

@@ -1,6 +1,6 @@
 /** Whether a study's live mappings fit into the address space; found out before anything runs. */
 import { allocatorTraits, rangesThatFit } from "@vnic/dma-api"
-import { VTD_WINDOW_BYTES } from "@vnic/iommu"
+import { VTD_RESERVED, VTD_WINDOW_BYTES } from "@vnic/iommu"
 import { FlagInvalid } from "../Errors.ts"
 import type { Line } from "./lines.ts"
 import { slotsOf } from "./patterns.ts"
@@ -19,19 +19,21 @@ const BELOW_BUFFERS_PAGES = 2 ** 14
 export const hasOwnBuffers = (line: Line): boolean =>
   line.path === "table" || (line.path === "dma" && !allocatorTraits[line.allocator].hasChoice)
 
-/** Pages of a platform's address space that a device with this mask reaches. */
-const reachablePages = (line: Line, maskBits: number): number => {
-  const windowBytes = iommuKindOf(line.profile) === "vtd" ? VTD_WINDOW_BYTES : TCE_WINDOW_BYTES
-  return Math.min(2 ** maskBits, windowBytes) / 2 ** PAGE_SHIFT
+/** A platform's address space, and what a device with this mask reaches of it. */
+const roomOf = (line: Line, maskBits: number) => {
+  const isVtd = iommuKindOf(line.profile) === "vtd"
+  const pageCount = (isVtd ? VTD_WINDOW_BYTES : TCE_WINDOW_BYTES) / 2 ** PAGE_SHIFT
+  const reach = Math.min(pageCount, 2 ** (maskBits - PAGE_SHIFT))
+  return { pageCount, pageShift: PAGE_SHIFT, reach, reserved: isVtd ? VTD_RESERVED : [] }
 }
 
 /** Mappings of this size that a line can keep: as many as there are addresses, or buffers where those decide. */
 const mappingsThatFit = (line: Line, maskBits: number, granulePages: number): number => {
-  const windowPages = reachablePages(line, maskBits)
+  const room = roomOf(line, maskBits)
   if (hasOwnBuffers(line)) {
-    return Math.floor((Math.min(windowPages, BUFFER_PAGES_MAX) - BELOW_BUFFERS_PAGES) / granulePages)
+    return Math.floor((Math.min(room.reach, BUFFER_PAGES_MAX) - BELOW_BUFFERS_PAGES) / granulePages)
   }
-  return rangesThatFit(line.allocator, windowPages, PAGE_SHIFT, granulePages)
+  return rangesThatFit(line.allocator, room, granulePages)
 }
 
 const counted = (value: number): string => value.toLocaleString("en")
