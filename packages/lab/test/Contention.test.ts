@@ -71,9 +71,18 @@ describe("lines", { timeout: TIMEOUT_MS }, async () => {
   })
 
   it("make two hypercalls a pair, but for direct", () => {
-    const made = POWER7_LINES.map((line) => [line, Math.round(at(line, 16).hypercallsPerPair * 100) / 100])
-    expect(made).toEqual(POWER7_LINES.map((line) => [line, line === "direct" ? 0 : 2]))
+    const made = POWER7_LINES.flatMap((line) => [8, 16, 32].map((threads) => at(line, threads)))
+    const perPair = made.map((point) => [point.line, point.hypercallsPerPair, point.hypercalls / point.pairs])
+    expect(perPair).toEqual(made.map(({ line }) => (line === "direct" ? [line, 0, 0] : [line, 2, 2])))
     expect(at("rbtree-x86", 8).hypercalls).toBe(0)
+  })
+
+  it("take a lock a call where there is one for all", () => {
+    for (const line of ["bitmap", "bitmap-outside", "rbtree", "augmented-rbtree", "maple"]) {
+      const found = [8, 16, 32].map((threads) => at(line, threads))
+      const locks = found.flatMap(({ perMap, perUnmap }) => [perMap.locks, perUnmap.locks])
+      expect([line, ...locks]).toEqual([line, 1, 1, 1, 1, 1, 1])
+    }
   })
 
   it("of VT-d wait for the invalidation queue when strict, and for their list when lazy", () => {

@@ -6,6 +6,7 @@
  */
 import { makePrng } from "@vnic/sim/core"
 import { describe, expect, it } from "vitest"
+import { perPair } from "../src/contention/meter.ts"
 import { estimateOf, Sampler, type Verdict } from "../src/contention/sampling.ts"
 
 const BATCH_PAIRS = 50
@@ -87,5 +88,21 @@ describe("a sample", () => {
     expect(pairPs).toBe(100)
     // Deviation sqrt(20 * 100^2 / 19), divided by sqrt(20), times 2.093.
     expect(noiseShare).toBeCloseTo((2.093 * Math.sqrt((20 * 100 ** 2) / 19)) / Math.sqrt(20) / 1000, 12)
+  })
+})
+
+describe("a count of a sample", () => {
+  it("has as many digits as one pair more or less of each CPU leaves it", () => {
+    expect(perPair(16_009, 8000, 8)).toBe(2)
+    expect(perPair(8002, 8000, 8)).toBe(1)
+    expect(perPair(9421, 8000, 8)).toBe(1.18)
+    expect(perPair(134_087, 64_000, 16)).toBe(2.095)
+    expect(perPair(6_004_321, 8000, 8)).toBe(751)
+    expect(perPair(160_321, 8000, 800)).toBe(20)
+    expect(perPair(0, 8000, 8)).toBe(0)
+  })
+
+  it("has all of them when all pairs were simulated", () => {
+    expect(perPair(16_009, 8000, 0)).toBe(16_009 / 8000)
   })
 })

@@ -27,7 +27,7 @@ export interface CallTimes {
   readonly p999: number
 }
 
-/** What an allocator did for one call, on average. */
+/** What an allocator did for one call, on average; of a sample as many digits as it tells. */
 export interface Steps {
   readonly nodes: number
   readonly words: number
@@ -58,6 +58,7 @@ export interface Point extends Parts {
   readonly lockWait: ReadonlyArray<{ readonly lock: string; readonly share: number }>
   readonly perMap: Steps
   readonly perUnmap: Steps
+  /** Of a sample as many digits as it tells. */
   readonly hypercallsPerPair: number
   readonly hypercalls: number
   /** Of the threads, or in a sample of more threads than there are CPUs, of the CPUs. */

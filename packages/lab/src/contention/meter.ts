@@ -108,11 +108,23 @@ const callTimes = (times: Histogram): CallTimes => ({
   p999: times.percentile(0.999) / PS_PER_NS
 })
 
-const stepsOf = (work: Float64Array, calls: number): Steps => ({
-  nodes: work[0]! / calls,
-  words: work[1]! / calls,
-  cacheLines: work[2]! / calls,
-  locks: work[3]! / calls
+/**
+ * How often something was done for each of `pairs`. When a sample begins and when it ends each CPU is in the middle of
+ * a pair, of which some has been counted: what is less than one pair for each CPU is not known, and is rounded off.
+ */
+export const perPair = (count: number, pairs: number, cpusBetween: number): number => {
+  const mean = count / pairs
+  if (count === 0 || cpusBetween === 0) return mean
+  const unit = 10 ** Math.ceil(Math.log10((mean * cpusBetween) / pairs))
+  // What the multiplication adds behind the last digit is no news either.
+  return Number((Math.round(mean / unit) * unit).toPrecision(12))
+}
+
+const stepsOf = (work: Float64Array, ratio: (count: number) => number): Steps => ({
+  nodes: ratio(work[0]!),
+  words: ratio(work[1]!),
+  cacheLines: ratio(work[2]!),
+  locks: ratio(work[3]!)
 })
 
 /** Jain's index and the slowest over the fastest, of speeds. */
@@ -170,6 +182,8 @@ export const pointOf = (
   const counts = meter.since(benchmark, !isSampled)
   const times = isSampled ? benchmark.roundTimes : benchmark.times
   const counted = isSampled ? estimate.pairs : pairs
+  const ratio = (count: number): number => perPair(count, counted, isSampled ? benchmark.cpus.length : 0)
+  const hypercallsPerPair = ratio(counts.hypercalls)
   return {
     line: line.name,
     ...partsOf(line),
@@ -185,10 +199,10 @@ export const pointOf = (
     mapNs: callTimes(times.map),
     unmapNs: callTimes(times.unmap),
     lockWait: meter.lockWait(counts),
-    perMap: stepsOf(counts.perMap, counted),
-    perUnmap: stepsOf(counts.perUnmap, counted),
-    hypercallsPerPair: counts.hypercalls / counted,
-    hypercalls: isSampled ? Math.round((counts.hypercalls / counted) * pairs) : counts.hypercalls,
+    perMap: stepsOf(counts.perMap, ratio),
+    perUnmap: stepsOf(counts.perUnmap, ratio),
+    hypercallsPerPair,
+    hypercalls: isSampled ? Math.round(hypercallsPerPair * pairs) : counts.hypercalls,
     fairness: fairnessOf(speedsOf(benchmark, counts, !isSampled))
   }
 }
