@@ -100,6 +100,17 @@ describe("the table", () => {
 })
 
 describe("the table of one line", () => {
+  it("has pairs a second in the unit of its column, however many", () => {
+    const rate = (opsPerSecond: number): string => {
+      const point = { ...pointOf("direct", 1, 0.08), opsPerSecond }
+      return renderContention(envelopeOf(["direct"], [point]))
+        .split("\n")[2]!
+        .slice(17, 26)
+        .trim()
+    }
+    expect([12_488_000, 9_999_400, 574_321, 950].map(rate)).toEqual(["12488", "9999", "574", ".950"])
+  })
+
   it("marks them too, and has no interval of nothing", () => {
     const envelope = {
       ...envelopeOf(
@@ -127,7 +138,7 @@ describe("the table of one line", () => {
 })
 
 describe("the chart", () => {
-  it("tells all lines apart by colour, and most by mark", () => {
+  it("tells all lines apart by colour, and by mark", () => {
     const names = LINES.map(({ name }) => name)
     const spec = plotSpec(
       envelopeOf(
@@ -138,7 +149,21 @@ describe("the chart", () => {
     const { color, shape } = (spec as unknown as { readonly encoding: Record<string, Encoding> }).encoding
     const colours = color!.scale.range
     expect(new Set(colours).size).toBe(LINES.length)
-    const looks = colours.map((colour, index) => `${colour} ${shape!.scale.range[index]}`)
-    expect(new Set(looks).size).toBe(LINES.length)
+    expect(new Set(shape!.scale.range).size).toBe(LINES.length)
+  })
+
+  it("has room for the threads of points that were refused, and says which they are", () => {
+    const names = LINES.map(({ name }) => name)
+    const refused = names.flatMap((line) => [512, 1024].map((threads) => ({ line, threads, seconds: 10_000 })))
+    const spec = plotSpec({ ...envelopeOf(names, [pointOf("bitmap", 1, 9000)]), refused })
+    const { encoding, title } = spec as unknown as {
+      readonly encoding: { readonly x: { readonly scale: { readonly domain: ReadonlyArray<number> } } }
+      readonly title: { readonly subtitle: ReadonlyArray<string> }
+    }
+    expect(encoding.x.scale.domain).toEqual([1, 1024])
+    const said = title.subtitle.join(" ")
+    expect(said).toContain("would pass 9,007 simulated seconds (threads): direct (512, 1024) ")
+    for (const line of names) expect(said).toContain(` ${line} (512, 1024)`)
+    expect(Math.max(...title.subtitle.map(({ length }) => length))).toBeLessThanOrEqual(100)
   })
 })

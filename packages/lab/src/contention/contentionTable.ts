@@ -18,6 +18,9 @@ export const short = (value: number): string => {
   return `${Math.min(999, Math.round(value / 1000))}k`
 }
 
+/** In thousands, of which there is room for all digits. */
+const thousands = (value: number): string => (value < 9999.5e3 ? short(value / 1000) : (value / 1000).toFixed(0))
+
 const number = (text: string): string => text.padStart(NUMBER_COLUMNS)
 
 const seconds = (point: Point): string => (point.isSettled ? "" : "~") + short(point.seconds)
@@ -48,7 +51,7 @@ const detail = (point: Point): string => {
   return [
     String(point.threads).padStart(7),
     seconds(point).padStart(8),
-    short(point.opsPerSecond / 1000).padStart(9),
+    thousands(point.opsPerSecond).padStart(9),
     `${us(point.mapNs.p50).padStart(6)} ${us(point.mapNs.p99).padStart(5)}`,
     `${us(point.unmapNs.p50).padStart(8)} ${us(point.unmapNs.p99).padStart(5)}`,
     `${Math.round(wait * 100)}%`.padStart(7),

@@ -2,6 +2,7 @@
 import type { TopLevelSpec } from "vega-lite"
 import type { ContentionEnvelope } from "./contentionResult.ts"
 import { LINES } from "./lines.ts"
+import { SECONDS_MAX } from "./meter.ts"
 
 /** A colour and a mark for each line, so that either tells it apart. */
 const COLOURS = [
@@ -27,7 +28,13 @@ const MARKS = [
   "triangle-down",
   "cross",
   "triangle-right",
-  "triangle-left"
+  "triangle-left",
+  // A diagonal cross, a star, an hourglass, the same lying, and a bar.
+  "M0,-.4L.6,-1L1,-.6L.4,0L1,.6L.6,1L0,.4L-.6,1L-1,.6L-.4,0L-1,-.6L-.6,-1Z",
+  "M0,-1.1L.26,-.36L1.05,-.34L.43,.14L.65,.89L0,.45L-.65,.89L-.43,.14L-1.05,-.34L-.26,-.36Z",
+  "M-.9,-.9L.9,-.9L-.9,.9L.9,.9Z",
+  "M-.9,-.9L-.9,.9L.9,-.9L.9,.9Z",
+  "M-1.1,-.4L1.1,-.4L1.1,.4L-1.1,.4Z"
 ]
 const FONT = "DejaVu Sans, Liberation Sans, Arial, sans-serif"
 
@@ -43,6 +50,27 @@ const powersOfTen = (low: number, high: number): Array<number> => {
   return Array.from({ length: last - first + 1 }, (_, index) => 10 ** (first + index))
 }
 
+/** Lines of a subtitle, about as wide as the chart. */
+const SUBTITLE_CHARACTERS = 100
+
+/** What there is no time for, by line: said, as it cannot be drawn. */
+const refusedInWords = ({ refused }: ContentionEnvelope): ReadonlyArray<string> => {
+  if (refused.length === 0) return []
+  const threadsOf = (name: string): string =>
+    refused.flatMap((one) => (one.line === name ? [one.threads] : [])).join(", ")
+  const rows: Array<string> = []
+  let row = `not drawn, would pass ${SECONDS_MAX.toLocaleString("en")} simulated seconds (threads):`
+  for (const name of names.filter((one) => refused.some(({ line }) => line === one))) {
+    const next = ` ${name} (${threadsOf(name)})`
+    if (row.length + next.length > SUBTITLE_CHARACTERS) {
+      rows.push(row)
+      row = "   "
+    }
+    row += next
+  }
+  return [...rows, row]
+}
+
 const names = LINES.map(({ name }) => name)
 
 /** The chart of these points. */
@@ -53,7 +81,7 @@ export const plotSpec = (envelope: ContentionEnvelope): TopLevelSpec => {
   const style = <Style>(styles: ReadonlyArray<Style>): Array<Style> =>
     shown.map((name) => styles[names.indexOf(name) % styles.length]!)
   const profiles = [...new Set(points.map(({ profile }) => profile))]
-  const threads = [...new Set(points.map((point) => point.threads))]
+  const { threads } = settings
   const seconds = points.map((point) => point.seconds)
   const legend = { title: null, orient: "right", symbolSize: 70, rowPadding: 4 } as const
   return {
@@ -62,7 +90,8 @@ export const plotSpec = (envelope: ContentionEnvelope): TopLevelSpec => {
       text: `Time for ${settings.ops.toLocaleString("en")} map and unmap pairs a thread, ${settings.pattern}`,
       subtitle: [
         `${profiles.join(", ")} · vnic ${version}, seed ${seed}`,
-        ...(hasGuesses ? ["hollow: a guess, whose sample does not stand for the whole run"] : [])
+        ...(hasGuesses ? ["hollow: a guess, whose sample does not stand for the whole run"] : []),
+        ...refusedInWords(envelope)
       ],
       anchor: "start"
     },
@@ -93,8 +122,8 @@ export const plotSpec = (envelope: ContentionEnvelope): TopLevelSpec => {
         field: "threads",
         type: "quantitative",
         title: "threads",
-        scale: { type: "log", base: 2, nice: false },
-        axis: { ...GRID, values: threads, format: "d", labelOverlap: true }
+        scale: { type: "log", base: 2, nice: false, domain: [threads[0]!, threads.at(-1)!] },
+        axis: { ...GRID, values: [...threads], format: "d", labelOverlap: true }
       },
       y: {
         field: "seconds",
