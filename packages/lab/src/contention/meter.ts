@@ -115,7 +115,10 @@ const callTimes = (times: Histogram): CallTimes => ({
 export const perPair = (count: number, pairs: number, cpusBetween: number): number => {
   const mean = count / pairs
   if (count === 0 || cpusBetween === 0) return mean
-  const unit = 10 ** Math.ceil(Math.log10((mean * cpusBetween) / pairs))
+  const unknown = (mean * cpusBetween) / pairs
+  let unit = 1
+  while (unit < unknown) unit *= 10
+  while (unit / 10 >= unknown) unit /= 10
   // What the multiplication adds behind the last digit is no news either.
   return Number((Math.round(mean / unit) * unit).toPrecision(12))
 }
