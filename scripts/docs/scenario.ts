@@ -57,8 +57,10 @@ const quantityText = (file: Values, path: ReadonlyArray<string>): string | undef
   if (form === undefined || quantity === undefined) return undefined
   const [smallest] = quantity.units[0]!
   const least = ask(`-1 ${smallest}`, /; at least (.+)$/u)
-  const most = ask(`${Number.MAX_SAFE_INTEGER} ${smallest}`, /; at most (.+)$/u)
-  if (least === undefined || most === undefined) return form
+  const limit = ask(`${Number.MAX_SAFE_INTEGER} ${smallest}`, /; at most (.+)$/u)
+  if (least === undefined || limit === undefined) return form
+  // Beside what else there is by default, less may be possible.
+  const most = ask(limit, /; (?:at most )?(\d+ \w+)(?:,| would do|$)/u) ?? limit
   const parsed = parseQuantity(quantity, least)
   const above = "value" in parsed ? `${parsed.value + 1} ${smallest}` : least
   return `${form}, ${least} to ${most}${stepText(ask(above, /is not a multiple of ([^;]+);/u))}`
@@ -132,6 +134,7 @@ world, by dotted path, and \`--set path=value\` changes all runs. Every key may 
 here.`,
   "A count is a bare number. A quantity is text with its unit:",
   QUANTITIES.map(quantityAbout).join("\n"),
+  "Upper limits are those beside the defaults of everything else.",
   "`vnic schema` prints this page as JSON Schema, for editors."
 ]
 

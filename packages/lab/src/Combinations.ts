@@ -21,6 +21,11 @@ const WINDOW_STEP_BYTES = 64 * 1024
 const TABLE_PAGE_BYTES = 2 ** DEFAULT_PAGE_SHIFT
 /** What a frame has around an IP datagram. */
 const FRAMING_BYTES = ETHERNET_HEADER_SIZE_BYTES + FRAME_CHECK_SIZE_BYTES
+/**
+ * Segments under way, of all streams together, that the traffic surely keeps wire times for: its records go round in
+ * powers of two, for windows of up to twice the next one.
+ */
+const SEGMENTS_UNDER_WAY_MAX = 2 ** 20
 /** The device takes no longer frames while HLREG0.JUMBOEN is 0. */
 const MTU_BYTES_MAX = FRAME_MAX_BYTES - FRAMING_BYTES
 
@@ -32,6 +37,12 @@ const conflict = (path: string, message: string, ...others: ReadonlyArray<string
   message,
   involves: [path, ...others]
 })
+
+/** About as many bytes, and no more, in a number that can be read. */
+const readable = (bytes: number): string => {
+  const unit = [2 ** 20, 2 ** 10].find((one) => bytes >= one) ?? 1
+  return size(bytes - (bytes % unit))
+}
 
 const roundUp = (bytes: number, step: number): number => Math.ceil(bytes / step) * step
 
@@ -120,7 +131,15 @@ const roomConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
   }
   const tableBytes = iommu.kind === "tce" ? tceTableBytes(iommu.windowBytes, DEFAULT_PAGE_SHIFT) : 0
   const bounceBytes = dma.backend === "bounce" ? bounceBufferBytes(host.memoryBytes) : 0
-  const memoryNeed = roundUp(memoryBytes + tableBytes + bounceBytes, systemPageBytesOf(profile))
+  const pageBytes = systemPageBytesOf(profile)
+  const memoryNeed = roundUp(memoryBytes + tableBytes + bounceBytes, pageBytes)
+  if (host.memoryBytes >= memoryNeed && host.memoryBytes % pageBytes !== 0) {
+    const below = host.memoryBytes - (host.memoryBytes % pageBytes)
+    const message =
+      `${size(host.memoryBytes)} is not a multiple of ${size(pageBytes)}, a page of ${profile}; ` +
+      `${size(below)} or ${size(below + pageBytes)} would do`
+    conflicts.push(conflict("host.memory", message, "profile"))
+  }
   if (host.memoryBytes < memoryNeed) {
     const table = tableBytes === 0 ? "" : ` and a translation table of ${size(tableBytes)}`
     const bounce = bounceBytes === 0 ? "" : ` and a bounce buffer of ${size(bounceBytes)}`
@@ -146,6 +165,23 @@ const processorConflicts = ({ host, nic, profile }: ResolvedScenario): ReadonlyA
   return conflicts
 }
 
+/** What a stream's window can be beside the length of its segments and the number of streams. */
+const windowConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
+  const { traffic } = scenario
+  const payload = segmentBytesOf(scenario)
+  if (traffic.kind !== "closed-loop" || payload < 1) return []
+  const most = Math.floor(SEGMENTS_UNDER_WAY_MAX / traffic.streams) * payload
+  const sizeOfSegment = ["link.mtu", "traffic.frame", "traffic.timestamps"]
+  if (traffic.windowBytes < payload) {
+    const message = `${size(traffic.windowBytes)} is smaller than one segment of ${size(payload)}`
+    return [conflict("traffic.window", message, ...sizeOfSegment)]
+  }
+  if (traffic.windowBytes <= most) return []
+  const streams = traffic.streams === 1 ? "1 stream" : `${traffic.streams} streams`
+  const message = `${size(traffic.windowBytes)} is too large for ${streams}; ${readable(most)} would do`
+  return [conflict("traffic.window", message, "traffic.streams", ...sizeOfSegment)]
+}
+
 const frameConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
   const { link, traffic } = scenario
   const conflicts: Array<Conflict> = []
@@ -157,31 +193,27 @@ const frameConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => 
     )
   }
   const longest = link.mtuBytes + FRAMING_BYTES
-  const longestReason = `the longest frame at link.mtu ${size(link.mtuBytes)}`
+  const limit = `at most ${size(longest)}, the longest at link.mtu ${size(link.mtuBytes)}`
   if (traffic.kind === "closed-loop") {
     const frame = traffic.frameBytes ?? longest
     const payload = segmentBytesOf(scenario)
-    if (frame > longest)
-      add("traffic.frame", `${size(frame)} is more than ${size(longest)}, ${longestReason}`, "link.mtu")
+    if (frame > longest) add("traffic.frame", `${size(frame)} is too large; ${limit}`, "link.mtu")
     if (payload < 1) {
       const least = size(frame - payload + 1)
       if (traffic.frameBytes === undefined) add("link.mtu", `${size(link.mtuBytes)} leaves no room for payload`)
       else add("traffic.frame", `${size(frame)} leaves no room for payload; at least ${least}`, "traffic.timestamps")
-    } else if (traffic.windowBytes < payload) {
-      const message = `${size(traffic.windowBytes)} is smaller than one segment of ${size(payload)}`
-      add("traffic.window", message, "link.mtu", "traffic.frame", "traffic.timestamps")
     }
   }
   if (traffic.kind === "open-loop") {
     const frame = traffic.frameBytes === "imix" ? IMIX_FRAME_BYTES.at(-1)! : traffic.frameBytes
-    const written = traffic.frameBytes === "imix" ? `imix has frames of ${size(frame)}, which` : size(frame)
-    if (frame > longest) add("traffic.sizes", `${written} is more than ${size(longest)}, ${longestReason}`, "link.mtu")
+    const written = traffic.frameBytes === "imix" ? `imix, with frames of ${size(frame)},` : size(frame)
+    if (frame > longest) add("traffic.sizes", `${written} is too large; ${limit}`, "link.mtu")
   }
   if (traffic.kind !== "closed-loop" && typeof traffic.rateBitsPerSecond === "number") {
     const [rate, most] = [traffic.rateBitsPerSecond, link.rateBitsPerSecond]
-    const limit = formatQuantity(rateQuantity, most)
     if (rate > most) {
-      add("traffic.rate", `${formatQuantity(rateQuantity, rate)} is more than the link's ${limit}`, "link.rate")
+      const message = `${formatQuantity(rateQuantity, rate)} is more than the link's `
+      add("traffic.rate", message + formatQuantity(rateQuantity, most), "link.rate")
     }
   }
   return conflicts
@@ -193,5 +225,6 @@ export const conflictsIn = (scenario: ResolvedScenario): ReadonlyArray<Conflict>
   ...roomConflicts(scenario),
   ...bounceConflicts(scenario),
   ...processorConflicts(scenario),
-  ...frameConflicts(scenario)
+  ...frameConflicts(scenario),
+  ...windowConflicts(scenario)
 ]

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { describe, expect, it } from "vitest"
 import { parseScenario } from "../src/Scenario.ts"
+import { worldLayer } from "../src/World.ts"
 
 const problems = (text: string, settings: ReadonlyArray<string> = []): ReadonlyArray<string> => {
   const exit = Effect.runSyncExit(parseScenario(text, "mine.yaml", settings).pipe(Effect.flip))
@@ -60,17 +61,27 @@ describe("impossible combinations", () => {
     ],
     [
       "traffic: { kind: closed-loop, frame: 1600 B }",
-      "traffic.frame: 1600 B is more than 1518 B, the longest frame at link.mtu 1500 B"
+      "traffic.frame: 1600 B is too large; at most 1518 B, the longest at link.mtu 1500 B"
     ],
     [
       "traffic: { kind: closed-loop, frame: 64 B, timestamps: true }",
       "traffic.frame: 64 B leaves no room for payload; at least 71 B"
     ],
     ["traffic: { kind: closed-loop, window: 1000 B }", "traffic.window: 1000 B is smaller than one segment of 1460 B"],
+    [
+      "traffic: { kind: closed-loop, window: 1 GiB }",
+      "traffic.window: 1 GiB is too large for 16 streams; 91 MiB would do"
+    ],
+    [
+      "host: { memory: 100000001 B }",
+      "host.memory: 100000001 B is not a multiple of 64 KiB, a page of power7-pseries; " +
+        "97600 KiB or 97664 KiB would do"
+    ],
+    ["host: { memory: 2 GiB }", "host.memory: 2 GiB is too large; at most 1984 MiB"],
     ["traffic: { kind: open-loop, rate: 20 Gb/s }", "traffic.rate: 20 Gb/s is more than the link's 10 Gb/s"],
     [
       "link: { mtu: 1000 B }\ntraffic: { kind: open-loop }",
-      "traffic.sizes: imix has frames of 1518 B, which is more than 1018 B, the longest frame at link.mtu 1000 B"
+      "traffic.sizes: imix, with frames of 1518 B, is too large; at most 1018 B, the longest at link.mtu 1000 B"
     ]
   ])("%j", (text, message) => {
     const found = problems(text)
@@ -92,6 +103,29 @@ describe("impossible combinations", () => {
         "and a translation table of 2 MiB; at least 15872 KiB"
     )
     expect(problems("host: { memory: 15872 KiB }")).toEqual([])
+  })
+
+  it("leave worlds that can be built, up to the largest memory and windows", async () => {
+    const build = (settings: ReadonlyArray<string>) => {
+      const { runs } = Effect.runSync(parseScenario("traffic: { kind: closed-loop }", "mine.yaml", settings))
+      const { scenario } = runs[0]!
+      return Effect.runPromise(Effect.provide(Effect.void, worldLayer(scenario, { seed: 1, payloadCheck: "all" })))
+    }
+    await build(["host.memory=1984 MiB"])
+    for (const [streams, frame] of [
+      [1, 64],
+      [3, 600],
+      [4095, 1518],
+      [4096, 800]
+    ] as const) {
+      const most = Math.floor(2 ** 20 / streams) * (frame - 58)
+      const settings = [`traffic.streams=${streams}`, `traffic.frame=${frame} B`]
+      await build([...settings, `traffic.window=${Math.min(most, 2 ** 30)} B`])
+      if (most < 2 ** 29)
+        expect(problems("traffic: { kind: closed-loop }", [...settings, `traffic.window=${2 * most} B`])).toHaveLength(
+          1
+        )
+    }
   })
 
   it("are found beside other mistakes, and not made up from them", () => {

@@ -7,6 +7,11 @@ import { count, Size, sizeQuantity, Time, timeQuantity, within, withUnitKeys } f
 const KIB = 1024
 const MIB = 1024 * KIB
 const GIB = 1024 * MIB
+/**
+ * Most memory of a host. Addresses are below 2 GiB, and what is not the host's has them too: frames under way, patterns,
+ * captures.
+ */
+const MEMORY_BYTES_MAX = 2 * GIB - 64 * MIB
 const MILLISECOND_PS = 1e9
 const SECOND_PS = 1e12
 
@@ -39,7 +44,7 @@ export const Seed = count(0, 0xffff_ffff)
 /** Simulated memory and CPUs. */
 export const HostOptions = withUnitKeys(
   {
-    memory: Size.check(within(sizeQuantity, MIB, 4 * GIB)).pipe(
+    memory: Size.check(within(sizeQuantity, MIB, MEMORY_BYTES_MAX)).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed("256 MiB"))
     ),
     cpus: count(1, 64).pipe(Schema.withDecodingDefaultKey(Effect.succeed(8)))
