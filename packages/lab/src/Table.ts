@@ -1,6 +1,7 @@
 /** The table of a scenario's results on a terminal of 80 columns. */
 import { formatQuantity, rateQuantity, sizeQuantity } from "@vnic/sim"
-import type { Envelope, RunResult, Settings, Statistic } from "./Result.ts"
+import type { Envelope, RunResult, Statistic } from "./Result.ts"
+import type { ResolvedScenario } from "./Scenario.ts"
 
 /** Width of a terminal that everything is printed for. */
 export const COLUMNS = 80
@@ -48,7 +49,7 @@ const rateOrWord = (rate: number | string): string =>
   typeof rate === "number" ? `at ${formatQuantity(rateQuantity, rate)}` : rate === "line" ? "at line rate" : rate
 
 /** What is sent, in a few words. */
-const trafficInWords = ({ link, traffic }: Settings): string => {
+const trafficInWords = ({ link, traffic }: ResolvedScenario): string => {
   const mtu = `MTU ${link.mtuBytes}`
   switch (traffic.kind) {
     case "closed-loop":
@@ -60,6 +61,16 @@ const trafficInWords = ({ link, traffic }: Settings): string => {
     case "replay":
       return `${traffic.capture.split("/").at(-1)} ${rateOrWord(traffic.rateBitsPerSecond)}`
   }
+}
+
+/** What all worlds have in common, or that they differ in it. */
+const shared = (
+  noun: string,
+  worlds: ReadonlyArray<ResolvedScenario>,
+  wordsOf: (world: ResolvedScenario) => string
+): string => {
+  const [words, ...others] = new Set(worlds.map(wordsOf))
+  return others.length === 0 ? words! : `${noun} by run`
 }
 
 /** What became of frames that did not arrive, one line for each run that lost some, the commonest cause first. */
@@ -88,20 +99,29 @@ const imbalances = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
     ]
   })
 
-/** Heading, one line for each run, and what the checks found; no line is longer than 80 columns. */
-export const renderTable = (envelope: Envelope, next: string): string => {
-  const { runs, settings } = envelope
+/**
+ * Heading, one line for each run, and what the checks found; no line is longer than 80 columns. `worlds` are those of
+ * the runs in the envelope, in their order.
+ */
+export const renderTable = (envelope: Envelope, worlds: ReadonlyArray<ResolvedScenario>, next: string): string => {
+  const { runs } = envelope
   const widths = {
     name: Math.min(NAME_COLUMNS, Math.max(8, ...runs.map(({ name }) => name.length))),
     cpu: Math.max(3, ...runs.map(({ cpu }) => percent(cpu.utilization).length))
   }
+  const about = [
+    envelope.scenario,
+    shared("platform", worlds, ({ profile }) => profile),
+    shared("traffic", worlds, trafficInWords),
+    shared("seed", worlds, ({ seed }) => `seed ${seed}`)
+  ]
   const heads = ["  goodput", "wire", "maps/frame", "hcalls/frame", "CPU".padStart(widths.cpu), "limited by"]
   const heading = runs.every(({ name, strategy }) => name === strategy) ? "strategy" : "run"
   const sum = (part: keyof RunResult["checks"]): number => runs.reduce((total, { checks }) => total + checks[part], 0)
   const lines = [
-    [envelope.scenario, settings.profile, trafficInWords(settings), `seed ${envelope.seed}`].join("  "),
+    about.join("  "),
     [heading.padEnd(widths.name), ...heads].join("  "),
-    ...runs.map((run) => row(run, widths, settings.link.rateBitsPerSecond / 1e9)),
+    ...runs.map((run, index) => row(run, widths, worlds[index]!.link.rateBitsPerSecond / 1e9)),
     ...losses(runs),
     ...imbalances(runs),
     `${sum("corruptFrames")} corrupt, ${sum("leakedMappings")} leaked, ${sum("faults")} faults.   Next: ${next}`

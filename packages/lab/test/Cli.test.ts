@@ -93,7 +93,16 @@ describe("results", { timeout: TIMEOUT_MS }, () => {
     const [one, other] = [await vnic(args), await vnic(args)]
     expect(one.stdout).toBe(other.stdout)
     const result = JSON.parse(one.stdout)
-    expect(Object.keys(result)).toEqual(["schemaVersion", "kind", "scenario", "version", "seed", "settings", "runs"])
+    expect(Object.keys(result)).toEqual([
+      "schemaVersion",
+      "kind",
+      "scenario",
+      "version",
+      "seed",
+      "settings",
+      "runs",
+      "failed"
+    ])
     expect(result).toMatchObject({
       kind: "run",
       scenario: "smoke",

@@ -58,21 +58,29 @@ const dma = (mapsPerFrame: number, hypercallsPerFrame: number): RunResult["dma"]
   pinnedPagesMax: 0
 })
 
-const envelope = (runs: ReadonlyArray<RunResult>, settings: ReadonlyArray<string> = []): Envelope => {
+const NEXT = "npx -y pnpm@12.21.0 vnic list"
+
+/** The table of runs in the world of cascardo-2013, or in one world each, made by a setting of its own. */
+const table = (runs: ReadonlyArray<RunResult>, ...settings: ReadonlyArray<string>): string => {
   const text = readFileSync(new URL("../scenarios/cascardo-2013.yaml", import.meta.url), "utf8")
-  const scenario = Effect.runSync(parseScenario(text, "cascardo-2013.yaml", settings))
-  return {
+  const scenarioOf = (setting: string | undefined) =>
+    Effect.runSync(parseScenario(text, "cascardo-2013.yaml", setting === undefined ? [] : [setting]))
+  const { base, name, overrides } = scenarioOf(undefined)
+  const envelope: Envelope = {
     schemaVersion: SCHEMA_VERSION,
     kind: "run",
-    scenario: scenario.name,
+    scenario: name,
     version: "0.1.0",
-    seed: scenario.base.seed,
-    settings: { ...scenario.base, runs: scenario.overrides },
+    seed: base.seed,
+    settings: { ...base, runs: overrides },
     runs
   }
+  return renderTable(
+    envelope,
+    runs.map((_, index) => scenarioOf(settings[index]).base),
+    NEXT
+  )
 }
-
-const NEXT = "npx -y pnpm@12.21.0 vnic list"
 
 const headline = [
   run("direct", {}),
@@ -91,7 +99,7 @@ const headline = [
 
 describe("the table", () => {
   it("has the form that the documentation shows", () => {
-    expect(renderTable(envelope(headline), NEXT)).toBe(
+    expect(table(headline)).toBe(
       [
         "cascardo-2013  power7-pseries  16 TCP streams, MTU 1500  seed 1",
         "strategy          goodput  wire  maps/frame  hcalls/frame  CPU  limited by",
@@ -105,12 +113,12 @@ describe("the table", () => {
 
   it("says where CPUs took less than what passed, or more: those rates will not last", () => {
     const cpu = (framesPerSecond: number) => ({ utilization: 1, perCpu: [], framesPerSecond, nsPerFrame: {} })
-    const lines = renderTable(envelope([run("one", { cpu: cpu(256_000) }), run("two", { cpu: cpu(900_000) })]), NEXT)
+    const lines = table([run("one", { cpu: cpu(256_000) }), run("two", { cpu: cpu(900_000) })])
     expect(lines.split("\n").slice(4, -1)).toEqual([
       "one: rings filled: 813k frames/s passed, CPUs took 256k",
       "two: rings emptied: 813k frames/s passed, CPUs took 900k"
     ])
-    const settled = renderTable(envelope([run("one", { cpu: cpu(800_000) })]), NEXT)
+    const settled = table([run("one", { cpu: cpu(800_000) })])
     expect(settled).not.toContain("rings")
   })
 
@@ -123,10 +131,28 @@ describe("the table", () => {
       cpu: { utilization: 1, perCpu: [], framesPerSecond: 812_744, nsPerFrame: {} },
       limit: { resource: "a resource with a long name", busyShare: 1, busiest: "a resource with a long name" }
     })
-    const text = renderTable(envelope([wide], ["traffic={kind: open-loop, rate: line}"]), NEXT)
+    const text = table([wide], "traffic={kind: open-loop, rate: line}")
     expect(text.split("\n").every((line) => line.length <= 80)).toBe(true)
     expect(text).toContain("IMIX frames at line rate")
     expect(text.split("\n")[1]).toMatch(/^run /u)
+  })
+
+  it("claims one value for all runs only where they have one", () => {
+    const heading = (...settings: ReadonlyArray<string>): string =>
+      table([run("a", {}), run("b", {})], ...settings).split("\n")[0]!
+    const common = "cascardo-2013  power7-pseries  16 TCP streams, MTU 1500"
+    expect(heading("seed=5", "seed=5")).toBe(`${common}  seed 5`)
+    expect(heading("seed=1", "seed=5")).toBe(`${common}  seed by run`)
+    for (const setting of ["traffic.streams=2", "link.mtu=1000 B", "traffic={ kind: open-loop }"]) {
+      expect(heading("about=a", setting)).toBe("cascardo-2013  power7-pseries  traffic by run  seed 1")
+    }
+  })
+
+  it("takes the share of the wire of each run's own link", () => {
+    const lines = table([run("a", { wireGbps: 1 }), run("b", { wireGbps: 1 })], "about=a", "link.rate=1 Gb/s").split(
+      "\n"
+    )
+    expect(lines.slice(2, 4).map((line) => /\d+%/u.exec(line)?.[0])).toEqual(["10%", "100%"])
   })
 
   it("has a line for a run that delivered nothing", () => {
@@ -136,18 +162,16 @@ describe("the table", () => {
       wireGbps: 0,
       dma: { ...dma(0, 0), hypercallsPerFrame: null, rx: { mapsPerFrame: null, unmapsPerFrame: null } }
     })
-    expect(renderTable(envelope([nothing]), NEXT).split("\n")[2]).toBe(
-      "direct    0.00 Gb/s    0%      -            -        21%  wire"
-    )
+    expect(table([nothing]).split("\n")[2]).toBe("direct    0.00 Gb/s    0%      -            -        21%  wire")
   })
 
   it("says which frames were dropped, and why", () => {
     const none = run("direct", {}).frames
     const frames = { ...none, delivered: 990, dropped: { ...none.dropped, noDescriptor: 9, filtered: 1 } }
-    const text = renderTable(envelope([run("direct", {}), run("page-chunk", { frames })]), "npx")
+    const text = table([run("direct", {}), run("page-chunk", { frames })])
     expect(text.split("\n").at(-2)).toBe("page-chunk: 10 of 1000 frames dropped: noDescriptor 9, filtered 1")
     expect(text).not.toContain("direct: ")
-    const mute = renderTable(envelope([run("direct", { frames: { ...none, answersDropped: 7 } })]), "npx")
+    const mute = table([run("direct", { frames: { ...none, answersDropped: 7 } })])
     expect(mute.split("\n").at(-2)).toBe("direct: 7 answers were not sent")
   })
 
@@ -155,7 +179,7 @@ describe("the table", () => {
     const bad = run("direct", {
       checks: { corruptFrames: 1, leakedMappings: 2, debugFindings: 0, faults: 0, unsettled: 0 }
     })
-    expect(renderTable(envelope([bad, bad]), NEXT)).toContain("2 corrupt, 4 leaked, 0 faults.")
+    expect(table([bad, bad])).toContain("2 corrupt, 4 leaked, 0 faults.")
     expect(failedChecks([bad])).toEqual(["direct: 1 corrupt frame", "direct: 2 leaked mappings"])
   })
 })

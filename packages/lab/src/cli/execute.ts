@@ -4,16 +4,15 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
-import { CheckFailed, FlagInvalid, type RunFailed, RunsFailed } from "../Errors.ts"
+import { CheckFailed, FlagInvalid, RunsFailed } from "../Errors.ts"
 import { readCaptureFile } from "../node/captures.ts"
 import { openOutput } from "../node/output.ts"
 import { runAll } from "../node/pool.ts"
 import { progressLine } from "../node/progress.ts"
-import type { RunOutput } from "../node/protocol.ts"
-import { version } from "../node/version.ts"
-import { type Envelope, failedChecks, SCHEMA_VERSION } from "../Result.ts"
+import { failedChecks } from "../Result.ts"
 import type { ResolvedRun, Scenario } from "../Scenario.ts"
 import { renderTable } from "../Table.ts"
+import { envelopeOf } from "./envelope.ts"
 
 const NEXT = "npx -y pnpm@12.21.0 vnic list"
 
@@ -26,22 +25,6 @@ export interface Execution {
   readonly out?: string | undefined
   readonly reproducible: boolean
   readonly quiet: boolean
-}
-
-const envelopeOf = (execution: Execution, outputs: ReadonlyArray<RunOutput>, wallSeconds: number): Envelope => {
-  const { reproducible, scenario } = execution
-  const runs = outputs.map(({ result }) => result)
-  const frames = runs.reduce((sum, result) => sum + result.frames.delivered, 0)
-  return {
-    schemaVersion: SCHEMA_VERSION,
-    kind: "run",
-    scenario: scenario.name,
-    version,
-    seed: scenario.base.seed,
-    settings: { ...scenario.base, runs: scenario.overrides },
-    runs,
-    ...(reproducible ? {} : { wall: { seconds: wallSeconds, framesPerSecond: frames / wallSeconds } })
-  }
 }
 
 /** A run for a worker, with the capture that it replays: whether that is any good is known before anything runs. */
@@ -68,7 +51,7 @@ const refuseOverwriting = Effect.fnUntraced(function* ({ json, out, runs }: Exec
 
 /** Runs everything, writes what was asked for, prints the table, and fails if a run or a check did. */
 export const execute = Effect.fnUntraced(function* (execution: Execution) {
-  const { json, out, runs } = execution
+  const { json, out, runs, scenario } = execution
   yield* refuseOverwriting(execution)
   const requests = yield* Effect.forEach(runs, (run) => requestOf(run, out !== undefined))
   const jsonFile = json === undefined || json === "-" ? undefined : yield* openOutput(json)
@@ -82,24 +65,21 @@ export const execute = Effect.fnUntraced(function* (execution: Execution) {
       return yield* runAll(requests, onProgress)
     })
   )
-  const wallSeconds = (performance.now() - startedMs) / 1000
-  const outputs: Array<RunOutput> = []
-  const failures: Array<RunFailed> = []
-  for (const result of results) {
-    if (Result.isSuccess(result)) outputs.push(result.success)
-    else failures.push(result.failure)
-  }
-
-  const envelope = envelopeOf(execution, outputs, wallSeconds)
+  const wallSeconds = execution.reproducible ? undefined : (performance.now() - startedMs) / 1000
+  const envelope = envelopeOf(scenario, results, wallSeconds)
   const text = JSON.stringify(envelope, null, 2)
   // Files first: whoever reads the table may close the pipe.
-  const isWhole = failures.length === 0
-  if (jsonFile !== undefined && isWhole) yield* jsonFile.commit(`${text}\n`)
-  const delivered = outputs[0]?.delivered
-  if (outFile !== undefined && isWhole && delivered !== undefined) yield* outFile.commit(delivered)
+  if (jsonFile !== undefined) yield* jsonFile.commit(`${text}\n`)
+  const [first] = results
+  const delivered = first !== undefined && Result.isSuccess(first) ? first.success.delivered : undefined
+  if (outFile !== undefined && delivered !== undefined) yield* outFile.commit(delivered)
   if (json === "-") yield* Console.log(text)
-  else if (!execution.quiet && outputs.length > 0) yield* Console.log(renderTable(envelope, NEXT))
-  if (!isWhole) return yield* new RunsFailed({ failures })
+  else if (!execution.quiet && envelope.runs.length > 0) {
+    const worlds = runs.filter((_, index) => Result.isSuccess(results[index]!)).map((run) => run.scenario)
+    yield* Console.log(renderTable(envelope, worlds, NEXT))
+  }
+  const failures = results.filter(Result.isFailure).map(({ failure }) => failure)
+  if (failures.length > 0) return yield* new RunsFailed({ failures })
   const findings = failedChecks(envelope.runs)
   if (findings.length > 0) return yield* new CheckFailed({ findings })
 }, Effect.scoped)
