@@ -2,7 +2,8 @@
 import type { Conflict } from "./Combinations.ts"
 import type { Problem } from "./Errors.ts"
 import { changeOf, locateIn, touches, type World } from "./Overrides.ts"
-import { abridged, type FieldProblem } from "./Problems.ts"
+import { abridged } from "./Names.ts"
+import type { FieldProblem } from "./Problems.ts"
 
 /** A problem, and the runs that have it from settings of their own; none where it does not come from them alone. */
 interface Finding {

@@ -30,6 +30,23 @@ const sectionAt = (root: Record<string, unknown>, path: FieldPath): Record<strin
 }
 
 /**
+ * Gives a section that does not say its kind the default one, unless it has settings that only other kinds know: then
+ * the kind was forgotten.
+ */
+export const defaultKind = (
+  world: SchemaAST.AST,
+  root: Record<string, unknown>,
+  [name, kind]: readonly [section: string, kind: string]
+): void => {
+  const section = sectionAt(root, [name])
+  if (section === undefined || Object.hasOwn(section, "kind")) return
+  const settings = settingsByKind(world, [name])
+  const others = [...settings.values()].flatMap((known) => [...known])
+  const isOther = (key: string): boolean => others.includes(key) && settings.get(kind)?.has(key) !== true
+  if (!Object.keys(section).some(isOther)) section["kind"] = kind
+}
+
+/**
  * Where changes give a section another kind, what only its old kind knows is taken out of it: whoever asks for another
  * kind has no use for it. What both kinds know stays, and so does what neither does, to be reported.
  */

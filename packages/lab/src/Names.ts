@@ -1,4 +1,31 @@
-/** Nearest names, for messages about misspelt ones. */
+/** Names: which ones runs may have, and the nearest ones, for messages about those that are misspelt. */
+
+const RUN_NAME_CHARACTERS_MAX = 64
+/** What a terminal shows, and shows as it is written. */
+const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]+$/u
+
+/** Whether a run may have this name: tables, messages and terminals show it. */
+export const isRunName = (name: string): boolean =>
+  name.length <= RUN_NAME_CHARACTERS_MAX && PRINTABLE.test(name) && name.trim() === name
+
+/** What is wrong with a name that no run may have. */
+export const runNameProblem = (name: string): string =>
+  `"${abridged(name)}" is no name for a run; ` +
+  `write 1 to ${RUN_NAME_CHARACTERS_MAX} printable characters, with no space at either end`
+
+const SHOWN_LENGTH = 32
+
+/** Text in a message: cut, since a file that is no scenario must not be printed by way of complaining about it. */
+export const abridged = (text: string): string => {
+  const shown =
+    PRINTABLE.test(text) || text === "" ? text : JSON.stringify(text).slice(1, -1).replaceAll(HIDDEN, escaped)
+  return shown.length <= SHOWN_LENGTH ? shown : `${shown.slice(0, SHOWN_LENGTH - 1)}…`
+}
+
+const HIDDEN = /[^\p{L}\p{M}\p{N}\p{P}\p{S} ]/gu
+
+/** Of a character that JSON does not escape, and a terminal would not show. */
+const escaped = (character: string): string => `\\u{${character.codePointAt(0)!.toString(16)}}`
 
 /** Insertions, deletions, replacements and swaps of neighbours that turn one word into the other. */
 const editDistance = (from: string, to: string): number => {

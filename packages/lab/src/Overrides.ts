@@ -1,6 +1,7 @@
 /** Changes by dotted path: those of a run (`driver.strategy: page-chunk`) and those of the command line (`--set`). */
 import { parseDocument } from "yaml"
 import type { Problem } from "./Errors.ts"
+import { abridged } from "./Names.ts"
 import { type FieldPath, isSection, type ScenarioSource } from "./ScenarioSource.ts"
 
 /** One changed field, and where the change is written. */
@@ -39,6 +40,15 @@ export const runChanges = (
     locate: (inside, part) => source.locate(["runs", run, dotted, ...inside], part)
   }))
 
+/** Settings that a run writes both by themselves and in a section that it writes as a whole: one would be lost. */
+export const overlaps = (changes: ReadonlyArray<Change>): ReadonlyArray<Problem> =>
+  changes.flatMap(({ locate, path }) => {
+    const whole = changes.find((other) => other.path.length < path.length && touches(other.path, path))
+    if (whole === undefined) return []
+    const message = `the run writes all of ${whole.path.join(".")} as well; write it in there`
+    return [{ where: locate([], "key"), path: path.join("."), message }]
+  })
+
 /** A setting of the command line, `path=value`, with the flag that it came by if that is not `--set`. */
 export type Setting = string | { readonly flag: string; readonly text: string }
 
@@ -50,7 +60,7 @@ export const readSetting = (setting: Setting): Change | { readonly problem: Prob
   const document = parseDocument(text.slice(equals + 1), { prettyErrors: false })
   if (equals < 1 || document.errors.length > 0) {
     const message = "write path=value, as in nic.rx.descriptors=512 or link.mtu='1500 B'"
-    return { problem: { where: `${flag} ${text}`, path: "", message } }
+    return { problem: { where: `${flag} ${abridged(text)}`, path: "", message } }
   }
   if (path[0] === "runs") {
     const message = "a setting changes all runs; write runs in a file, and choose among them with --only"
@@ -86,14 +96,36 @@ const define = (target: Record<string, unknown>, key: string, value: unknown): v
   })
 }
 
-/** The last change that writes a field, if one does. */
-export const changeOf = ({ changes }: World, path: FieldPath): Change | undefined =>
-  changes.findLast((change) => change.path.length <= path.length && touches(change.path, path))
+const writes = (change: Change, path: FieldPath): boolean =>
+  change.path.length <= path.length && touches(change.path, path)
 
-/** Where a field of a world is written: in the last change that writes it, else in the file. */
+/** The last change that writes a field; if nothing writes it, the last one that writes beside or inside of it. */
+export const changeOf = ({ changes, source }: World, path: FieldPath): Change | undefined => {
+  const writer = changes.findLast((change) => writes(change, path))
+  if (writer !== undefined) return writer
+  for (let depth = path.length; depth > 0; depth--) {
+    const near = path.slice(0, depth)
+    if (isWritten(source.root, near)) return undefined
+    const change = changes.findLast((one) => touches(one.path, near))
+    if (change !== undefined) return change
+  }
+  return undefined
+}
+
+const isWritten = (root: Record<string, unknown>, path: FieldPath): boolean => {
+  let value: unknown = root
+  return path.every((name) => {
+    if (!isSection(value) || !Object.hasOwn(value, name)) return false
+    value = value[name]
+    return true
+  })
+}
+
+/** Where a field of a world is written: in the last change that writes it or comes near, else in the file. */
 export const locateIn = (world: World, path: FieldPath, part: "key" | "value"): string => {
   const change = changeOf(world, path)
-  return change === undefined ? world.source.locate(path, part) : change.locate(path.slice(change.path.length), part)
+  if (change === undefined) return world.source.locate(path, part)
+  return writes(change, path) ? change.locate(path.slice(change.path.length), part) : change.locate([], "key")
 }
 
 /** Whether one path is the other, or inside of it. */

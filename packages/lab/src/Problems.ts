@@ -2,10 +2,8 @@
 import * as SchemaAST from "effect/SchemaAST"
 import type * as SchemaIssue from "effect/SchemaIssue"
 import { kindOf } from "./Kinds.ts"
-import { alternatives, nearestName, suggestion } from "./Names.ts"
+import { abridged, alternatives, nearestName, suggestion } from "./Names.ts"
 import { type FieldPath, isSection } from "./ScenarioSource.ts"
-
-const SHOWN_LENGTH = 32
 
 /** A problem of one field, before it is known where the field is written. */
 export interface FieldProblem {
@@ -22,8 +20,13 @@ export const fieldProblems = (issue: SchemaIssue.Issue, data: unknown): Readonly
     switch (part._tag) {
       case "Pointer":
         return visit(part.issue, [...path, ...part.path.map(String)])
+      case "Filter": {
+        const message = part.issue._tag === "InvalidValue" ? messageOf(part.issue) : undefined
+        const ofCheck = part.filter.annotations?.["message"]
+        if (message !== undefined || typeof ofCheck !== "string") return visit(part.issue, path)
+        return void problems.push({ path, part: "value", message: `${shown(valueAt(data, path))} ${ofCheck}` })
+      }
       case "Encoding":
-      case "Filter":
         return visit(part.issue, path)
       case "Composite":
         for (const inner of part.issues) visit(inner, path)
@@ -49,7 +52,7 @@ export const fieldProblems = (issue: SchemaIssue.Issue, data: unknown): Readonly
         return void problems.push({
           path,
           part: "value",
-          message: messageOf(part) ?? "is not valid"
+          message: messageOf(part) ?? (valueAt(data, path) === "" ? "is empty" : "is not valid")
         })
     }
   }
@@ -100,13 +103,19 @@ const unknownWord = (words: ReadonlyArray<string>, value: unknown): string => {
 const wrongType = (ast: SchemaAST.AST, value: unknown): string => {
   // A message that is set on a number stands at its first check, that of being finite.
   const message = ast.annotations?.["message"] ?? ast.checks?.[0].annotations?.["message"]
-  if (typeof message === "string") return `${shown(value)} ${message}`
+  if (typeof message === "string") return `${shownOfText(value)} ${message}`
   if (SchemaAST.isUnion(ast)) return alternativeProblem(ast, [], value).message
   if (SchemaAST.isLiteral(ast)) return unknownWord([String(ast.literal)], value)
-  if (SchemaAST.isBoolean(ast)) return `${shown(value)} is not true or false`
+  if (SchemaAST.isBoolean(ast)) return `${shownOfText(value)} is not true or false`
   if (SchemaAST.isString(ast)) return `${shown(value)} is not text`
   return `${shown(value)} is not a section with settings`
 }
+
+/** What is text where it would be something else without its quotes. */
+const shownOfText = (value: unknown): string =>
+  typeof value === "string" && /^(?:[-+]?\.?\d.*|true|false)$/su.test(value)
+    ? `'${shown(value)}', a text,`
+    : shown(value)
 
 const shown = (value: unknown): string => {
   if (value === null || value === undefined) return "nothing"
@@ -114,7 +123,3 @@ const shown = (value: unknown): string => {
   if (typeof value === "object") return "a section"
   return abridged(String(value))
 }
-
-/** A file that is no scenario must not be printed by way of complaining about it. */
-export const abridged = (text: string): string =>
-  text.length <= SHOWN_LENGTH ? text : `${text.slice(0, SHOWN_LENGTH - 1)}…`

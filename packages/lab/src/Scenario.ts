@@ -16,10 +16,12 @@ import * as Schema from "effect/Schema"
 import { conflictsIn } from "./Combinations.ts"
 import { ScenarioInvalid } from "./Errors.ts"
 import { Findings } from "./Findings.ts"
-import { leaveKinds } from "./Kinds.ts"
+import { defaultKind, leaveKinds } from "./Kinds.ts"
+import { isRunName, runNameProblem } from "./Names.ts"
 import {
   applyChange,
   type Change,
+  overlaps,
   readSetting,
   runChanges,
   type Setting,
@@ -30,6 +32,9 @@ import {
 import { type FieldProblem, fieldProblems } from "./Problems.ts"
 import { type FieldPath, isSection, readSource, type ScenarioSource } from "./ScenarioSource.ts"
 import { defaultTableLock, leaveTableLock } from "./TableLock.ts"
+
+/** What `traffic` is where nothing says so. */
+const TRAFFIC_KIND = "closed-loop"
 
 const emptySection = Effect.succeed({})
 
@@ -44,7 +49,7 @@ const worldFields = {
   iommu: IommuOptions.pipe(Schema.withDecodingDefaultKey(emptySection)),
   dma: DmaOptions.pipe(Schema.withDecodingDefaultKey(emptySection)),
   driver: DriverOptions.pipe(Schema.withDecodingDefaultKey(emptySection)),
-  traffic: TrafficOptions.pipe(Schema.withDecodingDefaultKey(Effect.succeed({ kind: "closed-loop" as const })))
+  traffic: TrafficOptions.pipe(Schema.withDecodingDefaultKey(Effect.succeed({ kind: TRAFFIC_KIND })))
 }
 
 /** The world of one run: every setting, decoded. */
@@ -153,7 +158,12 @@ const checked = (
     isSection(overrides) ? [{ name, changes: runChanges(source, name, overrides) }] : []
   )
   const chosen = writtenRuns.filter(({ name }) => only.length === 0 || only.includes(name))
+  for (const { name } of writtenRuns) {
+    const where = source.locate(["runs", name], "key")
+    if (!isRunName(name)) findings.add({ where, path: "runs", message: runNameProblem(name) })
+  }
   const runs = (writtenRuns.length === 0 ? [undefined] : chosen).flatMap((run) => {
+    for (const problem of overlaps(run?.changes ?? [])) findings.add(problem)
     const scenario = checkWorld(worldOf(source, root, run, changes, report), report)
     return scenario === undefined ? [] : [{ name: run?.name ?? scenario.driver.strategy, scenario }]
   })
@@ -184,6 +194,8 @@ const worldOf = (
 ): World => {
   const layers = [run?.changes ?? [], settings]
   const world: World = { source, root: structuredClone(root), changes: layers.flat(), run }
+  const writeKind = (): void => defaultKind(WorldOptions.ast, world.root, ["traffic", TRAFFIC_KIND])
+  writeKind()
   for (const changes of layers) {
     leaveKinds(WorldOptions.ast, world.root, changes)
     leaveTableLock(world.root, changes)
@@ -191,6 +203,7 @@ const worldOf = (
       const message = applyChange(world.root, change)
       if (message !== undefined) report(world, { path: change.path, part: "key", message })
     }
+    writeKind()
   }
   defaultTableLock(world.root)
   return world

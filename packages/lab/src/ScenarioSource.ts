@@ -1,6 +1,7 @@
 /** The text of a scenario as plain data that remembers where each key and value is written. */
 import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml"
 import type { Problem } from "./Errors.ts"
+import { abridged } from "./Names.ts"
 
 /** Path of a field from the top of the file. */
 export type FieldPath = ReadonlyArray<string>
@@ -21,7 +22,7 @@ export const isSection = (value: unknown): value is Record<string, unknown> =>
 /** Reads YAML (JSON is YAML too), or says where the text breaks its rules. */
 export const readSource = (text: string, fileName: string): ScenarioSource | ReadonlyArray<Problem> => {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false })
   const at = (offset: number): string => {
     const { col, line } = lines.linePos(offset)
     return `${fileName}:${line}:${col}`
@@ -30,7 +31,15 @@ export const readSource = (text: string, fileName: string): ScenarioSource | Rea
     return document.errors.map((error) => ({
       where: at(error.pos[0]),
       path: "",
-      message: sentence(error.message)
+      message: error.code === "MULTIPLE_DOCS" ? ONE_DOCUMENT : sentence(error.message)
+    }))
+  }
+  const repeated = repeatedKeys(document.contents, [])
+  if (repeated.length > 0) {
+    return repeated.map(({ firstOffset, offset, path }) => ({
+      where: at(offset),
+      path: path.map(abridged).join("."),
+      message: `is written twice, here and in line ${lines.linePos(firstOffset).line}`
     }))
   }
   const root = toPlain(() => document.toJS({ maxAliasCount: 100 }))
@@ -64,6 +73,31 @@ export const readSource = (text: string, fileName: string): ScenarioSource | Rea
   }
   return { fileName, root, locate }
 }
+
+/** A key that a mapping has already. */
+interface RepeatedKey {
+  readonly path: FieldPath
+  readonly offset: number
+  readonly firstOffset: number
+}
+
+/** All of them, wherever they are written; the library would say that there is one, and not which. */
+const repeatedKeys = (node: unknown, path: FieldPath): ReadonlyArray<RepeatedKey> => {
+  if (isSeq(node)) return node.items.flatMap((item, index) => repeatedKeys(item, [...path, String(index)]))
+  if (!isMap(node)) return []
+  const offsets = new Map<string, number>()
+  return node.items.flatMap(({ key, value }) => {
+    if (!isScalar(key)) return []
+    const inside = [...path, String(key.value)]
+    const offset = key.range?.[0] ?? 0
+    const firstOffset = offsets.get(String(key.value))
+    if (firstOffset !== undefined) return [{ path: inside, offset, firstOffset }]
+    offsets.set(String(key.value), offset)
+    return repeatedKeys(value, inside)
+  })
+}
+
+const ONE_DOCUMENT = "a scenario is one document; what begins with this --- is another"
 
 /** Aliases that multiply beyond reason throw; such a document has no meaning as a scenario. */
 const toPlain = (convert: () => unknown): unknown => {

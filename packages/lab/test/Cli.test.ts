@@ -150,7 +150,8 @@ describe("bad input", { timeout: TIMEOUT_MS }, () => {
     [
       ["replay", "missing.pcap", "--rate", "1 Gbps"],
       "--rate traffic.rate: 1 Gbps: Gbps is not a unit of rate; did you mean Gb/s?"
-    ]
+    ],
+    [["replay", "missing.pcap", "--rate", "-1 Gb/s"], "--rate traffic.rate: -1 Gb/s is too small; at least 1 b/s"]
   ]
   it.each(cases)("%j", async (args, message) => {
     expect(await vnic(args)).toEqual({ code: 1, stdout: "", stderr: `${message}\n` })

@@ -105,6 +105,19 @@ describe("settings of the command line", () => {
     ])
   })
 
+  it("need not say the default kind of traffic", () => {
+    const trafficOf = (text: string, settings: ReadonlyArray<string>) => parse(text, settings).runs[0]!.scenario.traffic
+    expect(trafficOf("seed: 1", ["traffic.streams=4"])).toMatchObject({ kind: "closed-loop", streams: 4 })
+    expect(trafficOf("traffic: { streams: 4 }", [])).toMatchObject({ kind: "closed-loop", streams: 4 })
+    expect(trafficOf("runs: { a: { traffic.streams: 4 } }", [])).toMatchObject({ kind: "closed-loop", streams: 4 })
+    expect(trafficOf("traffic: { streams: 4 }", ["traffic.kind=open-loop"])).toMatchObject({ kind: "open-loop" })
+    // What only other kinds know says that theirs was forgotten.
+    const missing = "traffic.kind: is missing; use closed-loop, open-loop or replay"
+    expect(problems("seed: 1", ["traffic.flows=4"])).toEqual([`--set ${missing}`])
+    expect(problems("seed: 1\ntraffic: { rate: line }")).toEqual([`mine.yaml:2:1 ${missing}`])
+    expect(problems("runs: { a: { traffic.rate: line } }")).toEqual([`mine.yaml:1:14 ${missing}`])
+  })
+
   it("of another kind leave the settings of the old kind behind", () => {
     const open = parse(cascardo, ["traffic.kind=open-loop", "traffic.rate=1 Gb/s"])
     expect(open.runs).toHaveLength(3)
@@ -189,7 +202,20 @@ describe("bad input", () => {
   it.each([
     ["", "mine.yaml:1:1: a scenario is a mapping of settings; `vnic show smoke` prints one to start from"],
     ["- 1", "mine.yaml:1:1: a scenario is a mapping of settings; `vnic show smoke` prints one to start from"],
-    ["seed: 1\nseed: 2", "mine.yaml:2:1: Map keys must be unique"],
+    ["seed: 1\nseed: 2", "mine.yaml:2:1 seed: is written twice, here and in line 1"],
+    [
+      "nic:\n  rx: { descriptors: 64, dropEnable: true,\n    descriptors: 64 }",
+      "mine.yaml:3:5 nic.rx.descriptors: is written twice, here and in line 2"
+    ],
+    ["seed: 1\n---\nseed: 2", "mine.yaml:2:1: a scenario is one document; what begins with this --- is another"],
+    ["seed: 1e400", "mine.yaml:1:7 seed: Infinity is not a count; write a whole number from 0 to 4294967295"],
+    ["nic: { queues: .nan }", "mine.yaml:1:16 nic.queues: NaN is not a count; write a whole number from 1 to 16"],
+    [
+      "nic: { queues: '4' }",
+      "mine.yaml:1:16 nic.queues: '4', a text, is not a count; write a whole number from 1 to 16"
+    ],
+    ["dma: { debug: 'true' }", "mine.yaml:1:15 dma.debug: 'true', a text, is not true or false"],
+    ["traffic: { kind: replay, capture: '' }", "mine.yaml:1:35 traffic.capture: is empty"],
     ["nic: 3", "mine.yaml:1:6 nic: 3 is not a section with settings"],
     ["measure:", "mine.yaml:1:9 measure: nothing is not a section with settings"],
     ["sed: 1", "mine.yaml:1:1 sed: sed is not a known key; did you mean seed?"],
@@ -215,7 +241,7 @@ describe("bad input", () => {
       "traffic: { kind: clsed-loop }",
       "mine.yaml:1:18 traffic.kind: clsed-loop is not closed-loop, open-loop or replay; did you mean closed-loop?"
     ],
-    ["traffic: { streams: 2 }", "mine.yaml:1:1 traffic.kind: is missing; use closed-loop, open-loop or replay"],
+    ["traffic: { flows: 2 }", "mine.yaml:1:1 traffic.kind: is missing; use closed-loop, open-loop or replay"],
     ["traffic: { kind: replay }", "mine.yaml:1:1 traffic.capture: is missing"],
     [
       "traffic: { kind: open-loop, sizes: imxi }",
@@ -225,9 +251,27 @@ describe("bad input", () => {
     ["runs: { a: { nic.quues: 3 } }", "mine.yaml:1:14 nic.quues: quues is not a known key; did you mean queues?"],
     [
       "runs: { a: { seed.b: 3 } }",
-      "mine.yaml:1:1 seed: a section is not a count; write a whole number from 0 to 4294967295 (run a)"
-    ]
+      "mine.yaml:1:14 seed: a section is not a count; write a whole number from 0 to 4294967295"
+    ],
+    [
+      "runs: { a: { __proto__.x: 3 } }",
+      "mine.yaml:1:14 __proto__: __proto__ is not a known key; " +
+        "use about, profile, seed, measure, link, nic, host, iommu, dma, driver or traffic"
+    ],
+    [
+      "runs:\n  a: { nic.rx.descriptors: 128, nic.rx: { descriptors: 64 } }",
+      "mine.yaml:2:8 nic.rx.descriptors: the run writes all of nic.rx as well; write it in there"
+    ],
+    ...["", " a", "a ", "a\nb", "a\u001b[31m", "a\u202eb", "x".repeat(65)].map((name) => [
+      `runs: { ${JSON.stringify(name)}: {} }`,
+      expect.stringMatching(/^mine\.yaml:1:9 runs: ".*" is no name for a run; write 1 to 64 printable characters/u)
+    ])
   ])("%j", (text, message) => expect(problems(text)).toEqual([message]))
+
+  it("is printed without what a terminal would obey", () => {
+    expect(problems('"a\\e[31mb\\u202e": 1')[0]).toContain("mine.yaml:1:1 a\\u001b[31mb\\u{202e}: ")
+    expect(problems("seed: 1", ["a\nb"])[0]).toContain("--set a\\nb: write path=value")
+  })
 
   it("does not print a file that is no scenario", () => {
     const [first = ""] = problems(`${"secret ".repeat(50)}: 1`)

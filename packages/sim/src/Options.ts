@@ -8,8 +8,8 @@ const KIB = 1024
 const MIB = 1024 * KIB
 const GIB = 1024 * MIB
 /**
- * Most memory of a host. Addresses are below 2 GiB, and what is not the host's has them too: frames under way, patterns,
- * captures.
+ * Most memory of a host. Addresses are below 2 GiB, and what is not the host's has them too: frames under way,
+ * patterns, captures.
  */
 const MEMORY_BYTES_MAX = 2 * GIB - 64 * MIB
 const MILLISECOND_PS = 1e9

@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import { vnic } from "../cli/command.ts"
 import { layerPresentation } from "../cli/presenter.ts"
+import { joinNegative } from "../cli/words.ts"
 import { version } from "./version.ts"
 
 /** One message for each problem, and never a stack trace. */
@@ -51,7 +52,7 @@ const interruptOnHangUp = (): void => {
 export const main = (args: ReadonlyArray<string>): void => {
   tolerateClosedPipes()
   interruptOnHangUp()
-  const program = Command.runWith(vnic, { version })(args).pipe(
+  const program = Command.runWith(vnic, { version })(joinNegative(args)).pipe(
     Effect.onExit((exit) => {
       const message = Exit.isFailure(exit) ? messageOf(exit.cause) : undefined
       return message === undefined ? Effect.void : Console.error(message)
