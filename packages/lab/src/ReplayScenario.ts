@@ -1,4 +1,6 @@
 /** The world that a capture is replayed in when nothing but the capture is given. */
+import * as Effect from "effect/Effect"
+import { FlagInvalid } from "./Errors.ts"
 import type { Setting } from "./Overrides.ts"
 import { parseScenario } from "./Scenario.ts"
 
@@ -14,16 +16,25 @@ export interface ReplayRequest {
   readonly capture: string
   readonly strategy: string | undefined
   readonly rate: string | undefined
+  /** Further settings, which win over the others. */
+  readonly settings?: ReadonlyArray<Setting>
 }
 
 /** The default world with long rings, and a capture for traffic. */
-export const replayScenario = ({ capture, rate, strategy }: ReplayRequest) => {
-  const settings: Array<Setting> = []
-  if (rate !== undefined) settings.push({ flag: "--rate", text: `traffic.rate=${JSON.stringify(rate)}` })
+export const replayScenario = Effect.fnUntraced(function* ({ capture, rate, settings, strategy }: ReplayRequest) {
+  const changes: Array<Setting> = []
+  if (rate !== undefined) changes.push({ flag: "--rate", text: `traffic.rate=${JSON.stringify(rate)}` })
   if (strategy !== undefined) {
-    settings.push({ flag: "--strategy", text: `driver.strategy=${JSON.stringify(strategy)}` })
-    if (strategy === "direct") settings.push("iommu.kind=none", "dma.backend=direct")
+    changes.push({ flag: "--strategy", text: `driver.strategy=${JSON.stringify(strategy)}` })
+    if (strategy === "direct") changes.push("iommu.kind=none", "dma.backend=direct")
   }
-  const traffic = { kind: "replay", capture }
-  return parseScenario(JSON.stringify({ about: "Replay of a capture", nic: NIC, traffic }), "replay", settings)
-}
+  changes.push(...(settings ?? []))
+  const text = JSON.stringify({ about: "Replay of a capture", nic: NIC, traffic: { kind: "replay", capture } })
+  const scenario = yield* parseScenario(text, "replay", changes)
+  const { traffic } = scenario.base
+  if (traffic.kind === "replay" && traffic.capture === capture) return scenario
+  return yield* new FlagInvalid({
+    flag: "--set",
+    reason: "the traffic of a replay is its capture; for other traffic there is vnic run"
+  })
+})

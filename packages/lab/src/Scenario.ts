@@ -21,6 +21,7 @@ import { isRunName, runNameProblem } from "./Names.ts"
 import {
   applyChange,
   type Change,
+  locateIn,
   overlaps,
   readSetting,
   runChanges,
@@ -70,6 +71,8 @@ export type ResolvedScenario = typeof WorldOptions.Type
 export interface ResolvedRun {
   readonly name: string
   readonly scenario: ResolvedScenario
+  /** Where a setting is written, as messages say it: `mine.yaml:4:22`, or `--set`. */
+  readonly locate: (setting: string) => string
 }
 
 /** A checked scenario file. */
@@ -164,8 +167,11 @@ const checked = (
   }
   const runs = (writtenRuns.length === 0 ? [undefined] : chosen).flatMap((run) => {
     for (const problem of overlaps(run?.changes ?? [])) findings.add(problem)
-    const scenario = checkWorld(worldOf(source, root, run, changes, report), report)
-    return scenario === undefined ? [] : [{ name: run?.name ?? scenario.driver.strategy, scenario }]
+    const world = worldOf(source, root, run, changes, report)
+    const scenario = checkWorld(world, report)
+    if (scenario === undefined) return []
+    const locate = (setting: string): string => locateIn(world, setting.split("."), "value")
+    return [{ name: run?.name ?? scenario.driver.strategy, scenario, locate }]
   })
 
   const problems = findings.inOrder()

@@ -127,8 +127,7 @@ export const parseQuantity = (quantity: Quantity, text: string): QuantityResult 
   const match = WRITTEN.exec(written)
   if (match === null)
     return {
-      problem:
-        `${JSON.stringify(text)} is not a ${quantity.noun}; ` + `write a number and its unit, as in ${quantity.example}`
+      problem: `${JSON.stringify(text)} is not a ${quantity.noun}; write a number and its unit, as in ${quantity.example}`
     }
   const [, sign, whole = "0", fraction = "", unit] = match
   if (unit === undefined) return { problem: `${written} ${unitMissing(quantity)}` }

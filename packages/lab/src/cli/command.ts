@@ -31,6 +31,18 @@ const json = Flag.String("json").pipe(
   Flag.optional
 )
 
+const set = Flag.String("set").pipe(
+  Flag.withMetavar("path=value"),
+  Flag.withDescription("Change a setting in all runs, as in nic.queues=4; may be repeated"),
+  Flag.atLeast(0)
+)
+
+const seed = Flag.Int("seed").pipe(
+  Flag.withMetavar("N"),
+  Flag.withDescription("Seed in place of the scenario's"),
+  Flag.optional
+)
+
 const reproducible = Flag.Boolean("reproducible").pipe(
   Flag.withoutNegation,
   Flag.withDefault(false),
@@ -47,23 +59,15 @@ const run = Command.make(
   "run",
   {
     scenario: Argument.String("file|name").pipe(
-      Argument.withDescription("A scenario file, or the name of a built-in scenario")
+      Argument.withDescription("A scenario file, the name of a built-in scenario, or - for stdin")
     ),
     only: Flag.String("only").pipe(
       Flag.withMetavar("RUN"),
       Flag.withDescription("Only this run of the scenario; may be repeated"),
       Flag.atLeast(0)
     ),
-    set: Flag.String("set").pipe(
-      Flag.withMetavar("path=value"),
-      Flag.withDescription("Change a setting in all runs, as in nic.queues=4; may be repeated"),
-      Flag.atLeast(0)
-    ),
-    seed: Flag.Int("seed").pipe(
-      Flag.withMetavar("N"),
-      Flag.withDescription("Seed in place of the scenario's"),
-      Flag.optional
-    ),
+    set,
+    seed,
     json,
     reproducible,
     quiet
@@ -84,10 +88,12 @@ const run = Command.make(
 const replay = Command.make(
   "replay",
   {
-    capture: Argument.String("capture.pcap").pipe(Argument.withDescription("A classic pcap file of Ethernet frames")),
+    capture: Argument.String("capture.pcap").pipe(
+      Argument.withDescription("A classic pcap file of Ethernet frames, or - for stdin")
+    ),
     strategy: Flag.String("strategy").pipe(
       Flag.withMetavar("NAME"),
-      Flag.withDescription("Receive-buffer strategy (default: map-per-packet)"),
+      Flag.withDescription("map-per-packet (default), page-chunk or direct"),
       Flag.optional
     ),
     rate: Flag.String("rate").pipe(
@@ -96,18 +102,33 @@ const replay = Command.make(
       Flag.optional
     ),
     out: Flag.String("out").pipe(
-      Flag.withMetavar("FILE"),
-      Flag.withDescription("Write the frames that were delivered as a capture"),
+      Flag.withMetavar("FILE|-"),
+      Flag.withDescription("Write the frames that were delivered as a capture, with - to stdout and nothing else"),
       Flag.optional
     ),
-    json
+    set,
+    seed,
+    json,
+    reproducible,
+    quiet
   },
   (input) =>
     handle(
       () => withThreads(1, () => import("./replay.ts")),
       (module) => module.replayCommand(input)
     )
-).pipe(Command.withDescription("Send the frames of a real capture through the device"))
+).pipe(
+  Command.withDescription(
+    "Send the frames of a real capture through the device.\n" +
+      "The world is the default one, but for 4 queues with 16384 receive descriptors each, and frames that\n" +
+      "wait in the device where they find none (nic.rx.dropEnable=false)."
+  ),
+  Command.withShortDescription("Send the frames of a real capture through the device"),
+  Command.withExamples([
+    { command: "vnic replay capture.pcap --strategy page-chunk --rate line --out delivered.pcap" },
+    { command: "vnic replay capture.pcap --set nic.rx.dropEnable=true --set nic.rx.descriptors=512" }
+  ])
+)
 
 const optionalText = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
@@ -156,7 +177,7 @@ const list = Command.make(
   "list",
   {
     kind: Argument.Literals("kind", ["scenarios", "strategies", "allocators", "profiles"]).pipe(
-      Argument.withDescription("One kind only"),
+      Argument.withDescription("scenarios, strategies, allocators or profiles; all of them without it"),
       Argument.optional
     )
   },

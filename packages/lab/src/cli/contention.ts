@@ -10,10 +10,11 @@ import { checkRoom } from "../contention/room.ts"
 import { settingsOf } from "../contention/settings.ts"
 import { type Forecast, runStudy } from "../contention/study.ts"
 import { FlagInvalid } from "../Errors.ts"
-import { openOutput } from "../node/output.ts"
 import { progressLine } from "../node/progress.ts"
+import { STANDARD } from "../node/stdin.ts"
 import { version } from "../node/version.ts"
 import { SCHEMA_VERSION } from "../Result.ts"
+import { openFlag } from "./outputs.ts"
 
 /** Flags of `vnic contention`. */
 export interface ContentionInput {
@@ -88,10 +89,9 @@ export const contentionCommand = Effect.fnUntraced(function* (input: ContentionI
   const json = Option.getOrUndefined(input.json)
   const plot = Option.getOrUndefined(input.plot)
   const settings = yield* checkedSettings(input)
-  if (json === "") return yield* new FlagInvalid({ flag: "--json", reason: "needs a file, or - for the terminal" })
   yield* checkPlot(plot, json)
-  const jsonFile = json === undefined || json === "-" ? undefined : yield* openOutput(json)
-  const plotFile = plot === undefined ? undefined : yield* openOutput(plot)
+  const jsonFile = yield* openFlag("--json", json)
+  const plotFile = yield* openFlag("--plot", plot)
 
   const startedMs = performance.now()
   const { points, refused } = yield* Effect.scoped(
@@ -117,6 +117,5 @@ export const contentionCommand = Effect.fnUntraced(function* (input: ContentionI
   // Files first: whoever reads the table may close the pipe.
   if (jsonFile !== undefined) yield* jsonFile.commit(`${text}\n`)
   if (plotFile !== undefined) yield* plotFile.commit(yield* drawn(envelope, plot!))
-  if (json === "-") yield* Console.log(text)
-  else if (!input.quiet) yield* Console.log(renderContention(envelope))
+  if (json !== STANDARD && !input.quiet) yield* Console.log(renderContention(envelope))
 }, Effect.scoped)

@@ -5,14 +5,16 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import * as Result from "effect/Result"
 import { CheckFailed, FlagInvalid, RunsFailed } from "../Errors.ts"
-import { readCaptureFile } from "../node/captures.ts"
-import { openOutput } from "../node/output.ts"
 import { runAll } from "../node/pool.ts"
 import { progressLine } from "../node/progress.ts"
+import type { RunRequest } from "../node/protocol.ts"
+import { STANDARD } from "../node/stdin.ts"
 import { failedChecks } from "../Result.ts"
 import type { ResolvedRun, Scenario } from "../Scenario.ts"
 import { renderTable } from "../Table.ts"
+import { readCaptures, readNamedCapture } from "./captures.ts"
 import { envelopeOf } from "./envelope.ts"
+import { openFlag } from "./outputs.ts"
 
 const NEXT = "npx -y pnpm@12.21.0 vnic list"
 
@@ -20,6 +22,8 @@ const NEXT = "npx -y pnpm@12.21.0 vnic list"
 export interface Execution {
   readonly scenario: Scenario
   readonly runs: ReadonlyArray<ResolvedRun>
+  /** The capture that the command line names; others are named by scenarios. */
+  readonly capture?: string | undefined
   readonly json: string | undefined
   /** Where the delivered frames of a replay go. */
   readonly out?: string | undefined
@@ -27,15 +31,18 @@ export interface Execution {
   readonly quiet: boolean
 }
 
-/** A run for a worker, with the capture that it replays: whether that is any good is known before anything runs. */
-const requestOf = Effect.fnUntraced(function* ({ name, scenario }: ResolvedRun, keepFrames: boolean) {
-  const { seed, traffic } = scenario
-  const capture = traffic.kind === "replay" ? yield* readCaptureFile(traffic.capture) : undefined
-  return { name, scenario, seed, keepFrames, ...(capture === undefined ? {} : { capture }) }
+/** Runs for workers, with the captures that they replay: whether those are any good is known before anything runs. */
+const requestsOf = Effect.fnUntraced(function* ({ capture: named, out, runs, scenario }: Execution) {
+  const captures = named === undefined ? yield* readCaptures(scenario, runs) : [yield* readNamedCapture(named)]
+  return runs.map(({ name, scenario: world }, index): RunRequest => {
+    const capture = captures[index]
+    const request = { name, scenario: world, seed: world.seed, keepFrames: out !== undefined }
+    return capture === undefined ? request : { ...request, capture }
+  })
 })
 
 /** Frames may be written neither over the capture that they come from nor over the results. */
-const refuseOverwriting = Effect.fnUntraced(function* ({ json, out, runs }: Execution) {
+const refuseOverwriting = Effect.fnUntraced(function* ({ capture, json, out }: Execution) {
   if (out === undefined) return
   const files = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -43,19 +50,17 @@ const refuseOverwriting = Effect.fnUntraced(function* ({ json, out, runs }: Exec
   const target = yield* whole(out)
   const refusal = (reason: string) => new FlagInvalid({ flag: "--out", reason })
   if (json !== undefined && (yield* whole(json)) === target) return yield* refusal("is the same file as --json")
-  for (const { scenario } of runs) {
-    if (scenario.traffic.kind !== "replay" || (yield* whole(scenario.traffic.capture)) !== target) continue
-    return yield* refusal("is the capture that is replayed")
-  }
+  if (capture === undefined || out === STANDARD) return
+  if ((yield* whole(capture)) === target) return yield* refusal("is the capture that is replayed")
 })
 
 /** Runs everything, writes what was asked for, prints the table, and fails if a run or a check did. */
 export const execute = Effect.fnUntraced(function* (execution: Execution) {
   const { json, out, runs, scenario } = execution
   yield* refuseOverwriting(execution)
-  const requests = yield* Effect.forEach(runs, (run) => requestOf(run, out !== undefined))
-  const jsonFile = json === undefined || json === "-" ? undefined : yield* openOutput(json)
-  const outFile = out === undefined ? undefined : yield* openOutput(out)
+  const requests = yield* requestsOf(execution)
+  const jsonFile = yield* openFlag("--json", json)
+  const outFile = yield* openFlag("--out", out)
 
   const startedMs = performance.now()
   const results = yield* Effect.scoped(
@@ -73,8 +78,8 @@ export const execute = Effect.fnUntraced(function* (execution: Execution) {
   const [first] = results
   const delivered = first !== undefined && Result.isSuccess(first) ? first.success.delivered : undefined
   if (outFile !== undefined && delivered !== undefined) yield* outFile.commit(delivered)
-  if (json === "-") yield* Console.log(text)
-  else if (!execution.quiet && envelope.runs.length > 0) {
+  const hasStdout = json !== STANDARD && out !== STANDARD
+  if (hasStdout && !execution.quiet && envelope.runs.length > 0) {
     const worlds = runs.filter((_, index) => Result.isSuccess(results[index]!)).map((run) => run.scenario)
     yield* Console.log(renderTable(envelope, worlds, NEXT))
   }

@@ -6,8 +6,9 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { builtinNames, readBuiltin } from "../node/builtin.ts"
+import { lineColumns } from "../node/terminal.ts"
 import { parseScenario } from "../Scenario.ts"
-import { COLUMNS, cut } from "../Table.ts"
+import { cut } from "../Table.ts"
 
 /** What can be listed. */
 export type ListKind = "scenarios" | "strategies" | "allocators" | "profiles"
@@ -32,8 +33,9 @@ const rowsOf = {
 }
 
 const render = (kind: string, rows: ReadonlyArray<Row>): string => {
+  const columns = lineColumns()
   const width = Math.max(...rows.map(([name]) => name.length))
-  return [kind, ...rows.map(([name, about]) => cut(`  ${name.padEnd(width)}  ${about}`, COLUMNS))].join("\n")
+  return [kind, ...rows.map(([name, about]) => cut(`  ${name.padEnd(width)}  ${about}`, columns))].join("\n")
 }
 
 /** Prints one kind, or all of them, a line for each name. */

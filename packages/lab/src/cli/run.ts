@@ -18,6 +18,13 @@ export interface RunInput {
   readonly quiet: boolean
 }
 
+/** Settings by `--set`, and by `--seed`, which is short for one. */
+export const settingsOf = ({ seed, set }: Pick<RunInput, "set" | "seed">): ReadonlyArray<Setting> =>
+  Option.match(seed, {
+    onNone: () => set,
+    onSome: (value) => [...set, { flag: "--seed", text: `seed=${value}` }]
+  })
+
 const refuseUnknown = Effect.fnUntraced(function* (scenario: Scenario) {
   const known = runNames(scenario)
   const name = scenario.only.find((asked) => !known.includes(asked))
@@ -27,9 +34,7 @@ const refuseUnknown = Effect.fnUntraced(function* (scenario: Scenario) {
 /** Runs a scenario file or a built-in scenario. */
 export const runCommand = Effect.fnUntraced(function* (input: RunInput) {
   const { fileName, text } = yield* readScenario(input.scenario)
-  const settings: Array<Setting> = [...input.set]
-  if (Option.isSome(input.seed)) settings.push({ flag: "--seed", text: `seed=${input.seed.value}` })
-  const scenario = yield* parseScenario(text, fileName, settings, input.only)
+  const scenario = yield* parseScenario(text, fileName, settingsOf(input), input.only)
   yield* refuseUnknown(scenario)
   const { quiet, reproducible } = input
   yield* execute({

@@ -5,6 +5,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import { InputUnreadable, ScenarioNotFound } from "../Errors.ts"
 import { reasonOf } from "./output.ts"
+import { readStdin, STANDARD, STDIN_NAME } from "./stdin.ts"
 
 const FOLDER = fileURLToPath(new URL("../../scenarios/", import.meta.url))
 const EXTENSION = ".yaml"
@@ -37,8 +38,12 @@ export const readBuiltin = Effect.fnUntraced(function* (name: string) {
   return yield* read(path.join(FOLDER, `${name}${EXTENSION}`), `${name}${EXTENSION}`)
 })
 
-/** The text of a file, with the name that messages use for it, or of a built-in scenario if there is no such file. */
+/**
+ * The text of a file, with the name that messages use for it, or of a built-in scenario if there is no such file; `-`
+ * is standard input.
+ */
 export const readScenario = Effect.fnUntraced(function* (fileOrName: string) {
+  if (fileOrName === STANDARD) return { fileName: STDIN_NAME, text: new TextDecoder().decode(yield* readStdin) }
   const files = yield* FileSystem.FileSystem
   const exists = yield* files.exists(fileOrName).pipe(Effect.orElseSucceed(() => false))
   const isFile = exists && !(yield* builtinNames).includes(fileOrName)

@@ -4,13 +4,25 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import { InputUnreadable } from "../Errors.ts"
 import { reasonOf } from "./output.ts"
+import { readStdin, STDIN_NAME } from "./stdin.ts"
+
+const readBytes = Effect.fnUntraced(function* (file: string) {
+  const files = yield* FileSystem.FileSystem
+  return yield* files
+    .readFile(file)
+    .pipe(Effect.mapError((error) => new InputUnreadable({ file, reason: reasonOf(error) })))
+})
 
 /** The bytes of a capture that can be replayed. */
 export const readCaptureFile = Effect.fnUntraced(function* (file: string) {
-  const files = yield* FileSystem.FileSystem
-  const bytes = yield* files
-    .readFile(file)
-    .pipe(Effect.mapError((error) => new InputUnreadable({ file, reason: reasonOf(error) })))
+  const bytes = yield* readBytes(file)
   yield* readCapture(file, bytes)
+  return bytes
+})
+
+/** The same from standard input. */
+export const readCaptureStdin = Effect.gen(function* () {
+  const bytes = yield* readStdin
+  yield* readCapture(STDIN_NAME, bytes)
   return bytes
 })

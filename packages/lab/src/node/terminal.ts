@@ -1,0 +1,9 @@
+/** What is known of the terminal. */
+
+const COLUMNS = 80
+
+/** Characters of a line on stdout; no limit where it goes to a file or a pipe. */
+export const lineColumns = (): number => {
+  const { columns = COLUMNS, isTTY } = process.stdout
+  return isTTY ? columns : Infinity
+}
