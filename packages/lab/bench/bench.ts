@@ -10,35 +10,15 @@
  * the median and the best; CPU is the process's own time, which a busy machine disturbs less.
  */
 import { spawnSync } from "node:child_process"
-import { writeFileSync, renameSync } from "node:fs"
+import { existsSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { enableCompileCache, getCompileCacheDir } from "node:module"
 import { fileURLToPath } from "node:url"
+import { readArguments } from "./arguments.ts"
 import { configurations, type Sample } from "./configurations.ts"
 
 /** Of an allocator's operation. */
 interface OperationSample {
   readonly nsPerOperation: number
-}
-
-interface Arguments {
-  readonly isTiny: boolean
-  readonly repeats: number
-  readonly only: string
-  readonly json: string | undefined
-}
-
-function readArguments(words: ReadonlyArray<string>): Arguments {
-  const valueOf = (flag: string): string | undefined => {
-    const index = words.indexOf(flag)
-    return index < 0 ? undefined : words[index + 1]
-  }
-  const isTiny = words.includes("--tiny")
-  return {
-    isTiny,
-    repeats: Number(valueOf("--repeats") ?? (isTiny ? 1 : 3)),
-    only: valueOf("--only") ?? "",
-    json: valueOf("--json")
-  }
 }
 
 const scenarioWorker = fileURLToPath(new URL("one.ts", import.meta.url))
@@ -63,7 +43,29 @@ const median = (values: ReadonlyArray<number>): number => values.toSorted((a, b)
 const millions = (value: number): string => (value / 1e6).toFixed(3).padStart(8)
 const nanoseconds = (value: number): string => value.toFixed(1).padStart(8)
 
-const { isTiny, json, only, repeats } = readArguments(process.argv.slice(2))
+const configurationNames = configurations.map(({ name }) => name)
+const operationNames = runWorker(allocatorWorker, []) as ReadonlyArray<string>
+
+function refuse(problem: string): never {
+  console.error(problem)
+  process.exit(1)
+}
+
+const read = readArguments(process.argv.slice(2), [...configurationNames, ...operationNames])
+if ("problem" in read) refuse(read.problem)
+const { isTiny, json, only, repeats } = read
+const partial = `${json}.partial`
+if (json !== undefined) {
+  // A file that cannot be written is found out before anything is measured.
+  try {
+    if (existsSync(json) && !statSync(json).isFile()) refuse(`--json ${json}: not a file`)
+    writeFileSync(partial, "")
+  } catch (error) {
+    refuse(`--json ${json}: cannot be written: ${error instanceof Error ? error.message : String(error)}`)
+  }
+  process.on("exit", () => rmSync(partial, { force: true }))
+  process.on("SIGINT", () => process.exit(130))
+}
 
 /** Measures what is chosen of the rows of a worker, in rounds. */
 function measureAll<A>(worker: string, names: ReadonlyArray<string>): ReadonlyMap<string, ReadonlyArray<A>> {
@@ -77,10 +79,7 @@ function measureAll<A>(worker: string, names: ReadonlyArray<string>): ReadonlyMa
   return samples
 }
 
-const frameSamples = measureAll<Sample>(
-  scenarioWorker,
-  configurations.map(({ name }) => name)
-)
+const frameSamples = measureAll<Sample>(scenarioWorker, configurationNames)
 if (frameSamples.size > 0) console.log("million frames delivered     median    best   per CPU s")
 const frameRows = [...frameSamples].map(([name, samples]) => {
   const rates = samples.map((sample) => sample.frames / sample.wallSeconds)
@@ -91,7 +90,7 @@ const frameRows = [...frameSamples].map(([name, samples]) => {
   return { name, framesPerSecond: Math.round(median(rates)) }
 })
 
-const operationSamples = measureAll<OperationSample>(allocatorWorker, runWorker(allocatorWorker, []) as Array<string>)
+const operationSamples = measureAll<OperationSample>(allocatorWorker, operationNames)
 if (operationSamples.size > 0) console.log("nanoseconds an operation                median    best")
 const operationRows = [...operationSamples].map(([name, samples]) => {
   const costs = samples.map(({ nsPerOperation }) => nsPerOperation)
@@ -100,6 +99,6 @@ const operationRows = [...operationSamples].map(([name, samples]) => {
 })
 
 if (json !== undefined) {
-  writeFileSync(`${json}.partial`, `${JSON.stringify([...frameRows, ...operationRows], null, 2)}\n`)
-  renameSync(`${json}.partial`, json)
+  writeFileSync(partial, `${JSON.stringify([...frameRows, ...operationRows], null, 2)}\n`)
+  renameSync(partial, json)
 }
