@@ -1,14 +1,12 @@
 /** The keys of scenario files as a page. */
-import { parseScenario, scenarioJsonSchema, WorldOptions } from "@vnic/lab"
+import { parseScenario, scenarioJsonSchema, scenarioPresets, settingMeanings } from "@vnic/lab"
 import { parseQuantity, type Quantity, rateQuantity, sizeQuantity, timeQuantity } from "@vnic/sim"
 import * as Effect from "effect/Effect"
-import * as Schema from "effect/Schema"
 import { code, type Page, page, table } from "./page.ts"
 
 /** The part of JSON Schema that the scenario's uses. */
 interface Node {
   readonly type?: string
-  readonly description?: string
   readonly enum?: ReadonlyArray<string>
   readonly anyOf?: ReadonlyArray<Node>
   readonly properties?: Readonly<Record<string, Node>>
@@ -76,10 +74,6 @@ const valueText = (file: Values, { node, path }: Setting): string => {
   return quantityText(file, path) ?? "text"
 }
 
-/** What a key means, where the schema says more than how its quantity is written. */
-const meaningText = ({ node }: Setting): string =>
-  node.description === undefined || / as in /u.test(node.description) ? "" : node.description
-
 const presetText = ({ isRequired, preset }: Setting): string => {
   if (isRequired) return "required"
   if (preset === undefined) return "none"
@@ -94,25 +88,17 @@ const settingsOf = (node: Node, presets: Values, path: ReadonlyArray<string>): R
     return [{ path: at, node: child, isRequired: node.required?.includes(key) ?? false, preset }]
   })
 
-/** What a file that says only this comes to, as it would be written. */
-const presetsOf = (file: Values): Values => {
-  const { base } = Effect.runSync(parseScenario(JSON.stringify(file), "presets.yaml"))
-  return Schema.encodeSync(WorldOptions)(base) as Values
-}
-
 const settingsTable = (file: Values, settings: ReadonlyArray<Setting>): string => {
-  const hasMeaning = settings.some((setting) => meaningText(setting) !== "")
   const rows = settings.map((setting) => {
-    const row = [code(setting.path.join(".")), valueText(file, setting), presetText(setting)]
-    return hasMeaning ? [...row, meaningText(setting)] : row
+    const key = setting.path.join(".")
+    return [code(key), valueText(file, setting), presetText(setting), settingMeanings[key] ?? ""]
   })
-  return table(["Key", "Value", "Default", ...(hasMeaning ? ["Meaning"] : [])], rows)
+  return table(["Key", "Value", "Default", "Meaning"], rows)
 }
 
 const sectionChapter = (name: string, node: Node): ReadonlyArray<string> => {
-  const settings = settingsOf(node, presetsOf({})[name] as Values, [name])
-  const about = node.description === undefined ? [] : [node.description]
-  return [`## ${name}`, ...about, settingsTable({}, settings)]
+  const settings = settingsOf(node, scenarioPresets({})[name] as Values, [name])
+  return [`## ${name}`, settingsTable({}, settings)]
 }
 
 /** A section that has one form for each value of its `kind`. */
@@ -121,7 +107,7 @@ const kindChapters = (name: string, forms: ReadonlyArray<Node>): ReadonlyArray<s
     const kind = form.properties!["kind"]!.enum![0]!
     const needed = Object.fromEntries((form.required ?? []).map((key) => [key, `NAME`]))
     const file = { [name]: { ...needed, kind } }
-    const settings = settingsOf(form, presetsOf(file)[name] as Values, [name])
+    const settings = settingsOf(form, scenarioPresets(file)[name] as Values, [name])
     return [`## ${name}, kind ${kind}`, settingsTable(file, settings)]
   })
 
@@ -146,7 +132,7 @@ export const scenarioPage = (): Page => {
   const { properties = {} } = scenarioJsonSchema() as Node
   const { runs: _, ...world } = properties
   const plain = Object.entries(world).filter(([, node]) => node.type !== "object" && !isKinds(node))
-  const top = settingsOf({ properties: Object.fromEntries(plain) }, presetsOf({}), [])
+  const top = settingsOf({ properties: Object.fromEntries(plain) }, scenarioPresets({}), [])
   const chapters = Object.entries(world).flatMap(([name, node]) => {
     if (isKinds(node)) return kindChapters(name, node.anyOf!)
     return node.type === "object" ? sectionChapter(name, node) : []

@@ -1,6 +1,7 @@
 /** Names: which ones runs may have, and the nearest ones, for messages about those that are misspelt. */
 
-const RUN_NAME_CHARACTERS_MAX = 64
+/** Longest name of a run. */
+export const RUN_NAME_CHARACTERS_MAX = 64
 /** What a terminal shows, and shows as it is written. */
 const PRINTABLE = /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]+$/u
 

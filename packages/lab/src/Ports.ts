@@ -1,7 +1,6 @@
 /**
- * The only file in which two packages meet: each port that a package declares is joined here to what another
- * one offers. The device is built before the link and the driver that it calls, so those two are named to
- * it afterwards, by `Joints`.
+ * The only file in which packages are joined: each port that one declares is given here what another offers. The device
+ * is built before the link and the driver that it calls, so those two are named to it afterwards, by `Joints`.
  */
 import { Dma, type DmaDevice, DmaHost, DmaTable } from "@vnic/dma-api"
 import { DmaPort, RegisterWindow, StackPort, type NicDriverShape } from "@vnic/driver"

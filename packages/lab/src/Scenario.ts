@@ -35,7 +35,7 @@ import { type FieldPath, isSection, readSource, type ScenarioSource } from "./Sc
 import { defaultTableLock, leaveTableLock } from "./TableLock.ts"
 
 /** What `traffic` is where nothing says so. */
-const TRAFFIC_KIND = "closed-loop"
+export const TRAFFIC_KIND = "closed-loop"
 
 const emptySection = Effect.succeed({})
 
@@ -124,15 +124,6 @@ export const runNames = ({ overrides, runs }: Scenario): ReadonlyArray<string> =
 
 /** The runs of a scenario in the order of the file; a file without runs is one run, named by its strategy. */
 export const resolveRuns = (scenario: Scenario): ReadonlyArray<ResolvedRun> => scenario.runs
-
-/** JSON Schema of scenario files as they are written, for editors. */
-export const scenarioJsonSchema = (): object => {
-  const { definitions, schema } = Schema.toJsonSchemaDocument(ScenarioOptions, {
-    onExcessProperty: "error"
-  })
-  const defs = Object.keys(definitions).length > 0 ? { $defs: definitions } : {}
-  return { $schema: "https://json-schema.org/draft/2020-12/schema", ...schema, ...defs }
-}
 
 const scenarioName = (fileName: string): string =>
   fileName

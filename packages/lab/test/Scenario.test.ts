@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { describe, expect, it } from "vitest"
 import { nearestName } from "../src/Names.ts"
-import { applySettings, parseScenario, resolveRuns, runNames, scenarioJsonSchema } from "../src/Scenario.ts"
+import { applySettings, parseScenario, resolveRuns, runNames } from "../src/Scenario.ts"
 import type { Setting } from "../src/Overrides.ts"
 
 const builtin = (name: string): string => readFileSync(new URL(`../scenarios/${name}.yaml`, import.meta.url), "utf8")
@@ -322,21 +322,6 @@ describe("runs of a file", () => {
     const scenario = Effect.runSync(parseScenario("seed: 1", "mine.yaml", [], ["map-per-packet"]))
     expect(runNames(scenario)).toEqual(["map-per-packet"])
     expect(scenario.runs).toHaveLength(1)
-  })
-})
-
-describe("the JSON Schema for editors", () => {
-  it("describes the file as it is written", () => {
-    const schema = scenarioJsonSchema() as {
-      properties: Record<string, { properties: Record<string, object> }>
-    }
-    expect(Object.keys(schema.properties)).toContain("runs")
-    expect(schema.properties["host"]!.properties["memory"]).toMatchObject({ type: "string" })
-    expect(schema.properties["nic"]!.properties["queues"]).toMatchObject({
-      type: "integer",
-      minimum: 1,
-      maximum: 16
-    })
   })
 })
 

@@ -34,9 +34,7 @@ export const profileSummaries: ReadonlyArray<ProfileSummary> = PROFILES.map(({ a
 }))
 
 /** Name of a platform profile. */
-export const ProfileName = Schema.Literals(profileSummaries.map((profile) => profile.name)).annotate({
-  description: "Platform whose CPUs, locks and hypercalls are modelled"
-})
+export const ProfileName = Schema.Literals(profileSummaries.map((profile) => profile.name))
 
 /** Seed of start phases, jitter and random traffic. */
 export const Seed = count(0, 0xffff_ffff)

@@ -125,10 +125,10 @@ export const parseQuantity = (quantity: Quantity, text: string): QuantityResult 
   const written = text.trim()
   if (written.length > LONGEST_TEXT) return { problem: `is too long for a ${quantity.noun}; write ${quantity.example}` }
   const match = WRITTEN.exec(written)
-  if (match === null)
-    return {
-      problem: `${JSON.stringify(text)} is not a ${quantity.noun}; write a number and its unit, as in ${quantity.example}`
-    }
+  if (match === null) {
+    const remedy = `write a number and its unit, as in ${quantity.example}`
+    return { problem: `${JSON.stringify(text)} is not a ${quantity.noun}; ${remedy}` }
+  }
   const [, sign, whole = "0", fraction = "", unit] = match
   if (unit === undefined) return { problem: `${written} ${unitMissing(quantity)}` }
   const factor = factorOf(quantity, unit)
@@ -169,11 +169,21 @@ export const formatQuantity = (quantity: Quantity, value: number): string => {
 
 const invalid = (message: string) => new SchemaIssue.InvalidValue({ message })
 
+/** How a quantity that is not negative is written, for the JSON Schema; what it is worth is checked on decoding. */
+const patternOf = (quantity: Quantity): string => {
+  const units = [...quantity.units.map(([name]) => name), ...quantity.aliases.keys()]
+  return `\\s*\\d+(\\.\\d+)?\\s*(${units.join("|")})\\s*`
+}
+
+const withPattern = (pattern: string) =>
+  Schema.makeFilter<string>(() => undefined, { toJsonSchema: () => ({ pattern: `^(${pattern})$` }) })
+
 const quantityCodec = (quantity: Quantity) =>
   Schema.String.annotate({
     description: `A ${quantity.noun} with its unit (${unitNames(quantity)}), as in ${quantity.example}`,
     message: unitMissing(quantity)
   }).pipe(
+    Schema.check(withPattern(patternOf(quantity))),
     Schema.decodeTo(
       Schema.Int,
       SchemaTransformation.transformEffect({
@@ -207,6 +217,7 @@ export const quantityOrWord = <const Words extends ReadonlyArray<string>>(
     description: `${choice} (${unitNames(quantity)})`,
     message: `has no unit; write ${choice}`
   }).pipe(
+    Schema.check(withPattern([...words, patternOf(quantity)].join("|"))),
     Schema.decodeTo(
       Schema.Union([Schema.Int, Schema.Literals(words)]),
       SchemaTransformation.transformEffect<number | Words[number], string>({

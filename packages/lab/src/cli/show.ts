@@ -2,7 +2,7 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { readBuiltin } from "../node/builtin.ts"
-import { scenarioJsonSchema } from "../Scenario.ts"
+import { scenarioJsonSchema } from "../ScenarioSchema.ts"
 
 /** Prints a built-in scenario as it is written. */
 export const showCommand = Effect.fnUntraced(function* ({ name }: { readonly name: string }) {
