@@ -4,7 +4,7 @@
  * Goal: a failed check is seen by whoever runs the command, and the results are written all the same. Method:
  * the command's own end of a run, with workers replaced by ones that give back a result with findings.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -30,12 +30,12 @@ beforeEach(() => vi.spyOn(console, "log").mockReturnValue(undefined))
 
 const sound = await runOf(builtin("smoke", "direct", ["measure={warmUp: 0 ms, duration: 1 ms}"]))
 
-/** Workers that give back these checks, or fail. */
-const workersGive = (checks: RunResult["checks"] | "failure"): void => {
+/** Workers that give back these checks, but for those of the runs that fail. */
+const workersGive = (checks: RunResult["checks"], failing: ReadonlyArray<string> = []): void => {
   runAll.mockImplementation((requests) =>
     Effect.succeed(
       requests.map(({ name }): Result.Result<RunOutput, RunFailed> =>
-        checks === "failure"
+        failing.includes(name)
           ? Result.fail(new RunFailed({ run: name, reason: "out of memory" }))
           : Result.succeed({ result: { ...sound, name, checks } })
       )
@@ -43,10 +43,10 @@ const workersGive = (checks: RunResult["checks"] | "failure"): void => {
   )
 }
 
-const command = async (json: string): Promise<unknown> => {
+const command = async (json: string, only: ReadonlyArray<string> = ["direct"]): Promise<unknown> => {
   const input = {
     scenario: "smoke",
-    only: ["direct"],
+    only,
     set: [],
     seed: Option.none(),
     json: Option.some(join(folder, json)),
@@ -75,11 +75,19 @@ describe("the command", () => {
     expect(JSON.parse(readFileSync(join(folder, name), "utf8")).runs[0].checks).toEqual(checks)
   })
 
-  it("succeeds without findings, and writes nothing when a run failed", async () => {
+  it("succeeds without findings", async () => {
     workersGive(clean)
     expect(await command("good.json")).toBeUndefined()
-    workersGive("failure")
-    expect((await command("failed.json")) as Error).toMatchObject({ message: "run direct failed: out of memory" })
-    expect(existsSync(join(folder, "failed.json"))).toBe(false)
+    expect(JSON.parse(readFileSync(join(folder, "good.json"), "utf8")).failed).toEqual([])
+  })
+
+  it("fails when a run failed, and writes the results of the others with its name and the reason", async () => {
+    workersGive(clean, ["page-chunk"])
+    const error = await command("failed.json", ["direct", "page-chunk"])
+    expect(error).toMatchObject({ message: "run page-chunk failed: out of memory" })
+    expect(error).not.toHaveProperty([Runtime.errorExitCode], 0)
+    const { failed, runs } = JSON.parse(readFileSync(join(folder, "failed.json"), "utf8"))
+    expect(runs.map(({ name }: RunResult) => name)).toEqual(["direct"])
+    expect(failed).toEqual([{ name: "page-chunk", reason: "out of memory" }])
   })
 })
