@@ -56,10 +56,10 @@ describe("the IOTLB", () => {
   it("counts uses of a copy from the removal of its page on, and how long it stayed", () => {
     const iotlb = makeIotlb(SETS, WAYS)
     const slot = iotlb.insert(1, 1, 7, 0, 3, 0)
-    iotlb.used(slot, 64, 10)
+    expect(iotlb.isStale(slot, 10)).toBe(false)
     iotlb.removed(1, 7, 1, 100)
     // A device that is behind the CPU uses it before the removal.
-    iotlb.used(slot, 64, 99)
+    expect([99, 100].map((timePs) => iotlb.isStale(slot, timePs))).toEqual([false, true])
     expect(iotlb.stale).toMatchObject({ hits: 0, bytes: 0, windows: 0 })
     iotlb.used(slot, 64, 130)
     iotlb.used(slot, 1000, 110)

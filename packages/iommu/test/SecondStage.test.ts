@@ -142,13 +142,31 @@ describe("a map", () => {
 })
 
 describe("an unmap", () => {
-  it("of a piece of a large leaf removes it whole, and not its neighbour", () => {
+  it("of a piece of a large leaf splits it, level by level, and keeps its permissions", () => {
     const world = makeStage()
-    world.stage.map(0, 2 * LARGE, 0, READ)
-    expect(world.stage.unmap(5, 1)).toBe(LARGE)
-    expect(world.read().leaves.map(({ page }) => page)).toEqual([LARGE])
-    expect(world.stage.unmap(LARGE + 100, LARGE - 100)).toBe(LARGE)
-    expect(sizes(world)).toEqual([])
+    world.stage.map(0, HUGE, 7 * HUGE * PAGE_BYTES, WRITE)
+    expect(world.stage.unmap(LARGE + 5, 1)).toBe(1)
+    // The table of 2 MiB leaves, the one of 4 KiB leaves, and the one that is cleared.
+    expect([world.stage.leavesChanged, world.stage.tablesAdded]).toEqual([2 * LARGE + 1, 2])
+    expect(sizes(world)).toEqual([LARGE, ...Array<number>(LARGE - 1).fill(1), ...Array<number>(LARGE - 2).fill(LARGE)])
+    const wrong = world
+      .read()
+      .leaves.filter(({ page, permissions, phys }) => permissions !== WRITE || phys !== (7 * HUGE + page) * PAGE_BYTES)
+    expect(wrong).toEqual([])
+    // A table from end to end, and the leaf behind it in part.
+    expect(world.stage.unmap(LARGE, LARGE + 3)).toBe(LARGE + 2)
+    expect([world.stage.leavesChanged, world.stage.tablesAdded]).toEqual([LARGE + LARGE + 2, 1])
+    expect(world.stage.unmap(0, HUGE)).toBe(HUGE - LARGE - 3)
+    expect(world.read()).toEqual({ leaves: [], tables: 2 })
+  })
+
+  it.each([1, 2])("removes a large leaf whole where no page is left for the table: allocation %i", (failAt) => {
+    const world = makeStage()
+    world.stage.map(0, HUGE, 0, READ)
+    world.sim.pages.failAt = failAt
+    expect(world.stage.unmap(5, 2)).toBe(failAt === 1 ? HUGE : LARGE)
+    expect(sizes(world)).toEqual(failAt === 1 ? [] : Array<number>(LARGE - 1).fill(LARGE))
+    expect(world.read().tables).toBe(world.stage.tableCount)
   })
 
   it("of nothing is nothing; holes are skipped", () => {
@@ -181,7 +199,7 @@ const somewhere = fc.record({
 
 describe("against an interval oracle", () => {
   test.prop([fc.array(fc.tuple(fc.boolean(), somewhere), { maxLength: 50 })], { numRuns: 30 })(
-    "maps collide exactly where they must, unmaps remove all that they touch",
+    "maps collide exactly where they must, unmaps remove what they are asked to",
     (operations) => {
       const world = makeStage()
       const naive = new NaiveStage()
@@ -191,9 +209,9 @@ describe("against an interval oracle", () => {
           expect(world.stage.map(page, count, physPage * PAGE_BYTES, BOTH)).toBe(isFree ? MAPPED : EADDRINUSE)
           continue
         }
-        const touched = world.read().leaves.filter((leaf) => leaf.page < page + count && leaf.page + leaf.pages > page)
-        for (const leaf of touched) naive.unmap(leaf.page, leaf.pages)
-        expect(world.stage.unmap(page, count)).toBe(touched.reduce((sum, leaf) => sum + leaf.pages, 0))
+        const mapped = naive.pages.length
+        naive.unmap(page, count)
+        expect(world.stage.unmap(page, count)).toBe(mapped - naive.pages.length)
       }
       const { leaves, tables } = world.read()
       expect(pagesOf(leaves)).toEqual(naive.pages)

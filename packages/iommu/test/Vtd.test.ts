@@ -74,6 +74,23 @@ describe("a device behind VT-d", () => {
     expect(lastFault(world)).toMatchObject({ reason: "notMapped", code: 5, mappedByCpu: 0, unmappedByCpu: 0 })
   })
 
+  it("uses no copy that is stale where its page is mapped just so again, or still", () => {
+    const world = soloVtd({ world: { hostMemoryBytes: 8 << 20 } })
+    const { iotlb, sim, table } = world
+    const [large, stale] = [512, (): number => iotlb.stale.hits]
+    table.insert(CPU, large, large, large * PAGE, BOTH_WAYS)
+    expect(read(world, (large + 5) * PAGE)).toBe((large + 5) * PAGE)
+    table.remove(CPU, large, 5)
+    sim.timeline.runUntil(sim.cpus.localPs[CPU]! + 1000, Infinity)
+    expect([read(world, (large + 5) * PAGE), stale()]).toEqual([(large + 5) * PAGE, 0])
+    expect([read(world, (large + 4) * PAGE), stale()]).toEqual([(large + 4) * PAGE, 1])
+    table.insert(CPU, large, 5, large * PAGE, BOTH_WAYS)
+    expect([read(world, (large + 4) * PAGE), stale()]).toEqual([(large + 4) * PAGE, 1])
+    table.remove(CPU, large, 1)
+    table.insert(CPU, large, 1, 0, BOTH_WAYS)
+    expect([read(world, large * PAGE), stale()]).toEqual([large * PAGE, 2])
+  })
+
   it("uses it while the invalidation is under way, too, and the CPU waits for its end", () => {
     const world = soloVtd()
     const { buffer, sim, table } = world
@@ -360,6 +377,16 @@ describe("the table's time", () => {
     )
     expect(ledger[ACCOUNT_PAGE_ALLOC]).toBe(3 * profile.pageAllocation)
     expect(sim.cpus.localPs[CPU]).toBe(ledger[ACCOUNT_PAGE_TABLE]! + ledger[ACCOUNT_PAGE_ALLOC]!)
+  })
+
+  it("is that of a table, and of all its entries, where an unmap splits a leaf", () => {
+    const { sim, table } = soloVtd()
+    table.insert(CPU, 0, 512, 0, BOTH_WAYS)
+    const { ledger } = sim.cpus
+    const before = [ledger[ACCOUNT_PAGE_TABLE]!, ledger[ACCOUNT_PAGE_ALLOC]!] as const
+    table.remove(CPU, 9, 1)
+    expect(ledger[ACCOUNT_PAGE_TABLE]! - before[0]).toBe(profile.pageTableRemove + 512 * profile.pageTableEntry)
+    expect(ledger[ACCOUNT_PAGE_ALLOC]! - before[1]).toBe(profile.pageAllocation)
   })
 
   it("is spent by a map that fails, too", () => {

@@ -114,10 +114,14 @@ export class Iotlb {
     return this.phys[slot]! + offset
   }
 
-  /** An access of `sizeBytes` goes through this copy at `timePs`: is its page gone by then? */
+  /** Was it unmapped by then, all of what this copy translates or a part? */
+  readonly isStale = (slot: number, timePs: number): boolean => {
+    return this.removedAt[slot]! <= timePs
+  }
+
+  /** An access of `sizeBytes` to what is unmapped goes through this copy, which is stale at `timePs`. */
   readonly used = (slot: number, sizeBytes: number, timePs: number): void => {
     const agePs = timePs - this.removedAt[slot]!
-    if (agePs < 0) return
     this.staleHits++
     this.staleBytes += sizeBytes
     if (agePs > this.sums[LATEST]!) this.sums[LATEST] = agePs

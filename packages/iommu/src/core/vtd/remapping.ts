@@ -17,6 +17,7 @@ import {
   FAULT_INTERRUPT_ADDRESS,
   INTERRUPT_FIRST_PAGE,
   INTERRUPT_PAGES,
+  PAGES_OF_LEVEL as pagesOfLevel,
   VTD_PAGE_BYTES,
   VTD_PAGE_SHIFT
 } from "./layout.ts"
@@ -25,6 +26,7 @@ import { WALK_NO_MEMORY, WALK_OK, type DeviceContext, type Walker } from "./walk
 // Exported and imported names cost a load and a check at each use; the hot path has its own.
 const MISS = IOTLB_MISS
 const OK = WALK_OK
+const PAGES_OF_LEVEL = pagesOfLevel
 const PAGE_BYTES = VTD_PAGE_BYTES
 const PAGE_SHIFT = VTD_PAGE_SHIFT
 const INTERRUPT_FIRST = INTERRUPT_FIRST_PAGE
@@ -108,8 +110,27 @@ export class Remapping {
     if (slot === MISS || (iotlb.permissions[slot]! & access) === 0) {
       slot = this.fetch(context, page, access, timePs)
       if (slot === MISS) return -1
-    } else iotlb.used(slot, sizeBytes, timePs)
+    } else if (iotlb.isStale(slot, timePs)) this.useStale(context, slot, page, busAddr, sizeBytes, access)
     return this.checked(iotlb.physOf(slot, busAddr), sizeBytes)
+  }
+
+  /**
+   * A copy of what was unmapped is used: for a page that is gone, or for one that is mapped just so, either again or
+   * still, where a large leaf was unmapped in part.
+   */
+  private readonly useStale = (
+    context: DeviceContext,
+    slot: number,
+    page: number,
+    busAddr: number,
+    sizeBytes: number,
+    access: number
+  ): void => {
+    const { iotlb, walker } = this
+    const code = walker.walk(context, page, access)
+    const leafBytes = PAGES_OF_LEVEL[walker.level]! * PAGE_BYTES
+    if (code === OK && walker.phys + (busAddr % leafBytes) === iotlb.physOf(slot, busAddr)) return
+    iotlb.used(slot, sizeBytes, this.clock[0]!)
   }
 
   private readonly readContext = (device: number): DeviceContext | undefined => {

@@ -3,10 +3,15 @@
  * from the page allocator. Pages are 4 KiB pages, numbered from bus address 0.
  *
  * A map chooses for each part the largest leaf (4 KiB, 2 MiB, 1 GiB) to which both addresses are aligned and
- * that fits. A map over anything mapped fails and leaves nothing of itself. An unmap cannot split a leaf: it
- * removes whatever it touches whole, and skips what is not mapped. Tables that an unmap covers from their
- * first to their last page are freed with it; others stay until a large leaf takes their place, or to the end
- * of the domain.
+ * that fits. A map over anything mapped fails and leaves nothing of itself. An unmap of a part of a large leaf splits
+ * it: a table of the next smaller leaves takes its place. What is not mapped is skipped. Tables that an unmap covers
+ * from their first to their last page are freed with it; others stay until a large leaf takes their place, or to the
+ * end of the domain.
+ *
+ * MODEL: leaves are split as Linux split those of Arm tables; those of intel-iommu go whole, as nobody there unmaps a
+ * part of what was mapped. Who maps memory at its own address here, page by page shared, does. An unmap cannot fail:
+ * where no page is left for the new table, all of the leaf goes, and accesses to the rest of it fault.
+ * [Linux 6.12 drivers/iommu/io-pgtable-arm.c arm_lpae_split_blk_unmap]
  *
  * MODEL: table pages are free at once, as in Linux 3.10; later kernels keep them until the IOTLB is flushed.
  * [Linux 6.12 drivers/iommu/iommu.c iommu_pgsize; 3.10 and 6.12 intel-iommu.c, dma_pte_clear_range and
@@ -44,6 +49,8 @@ const INDEX_MASK = STAGE_ENTRIES - 1
 const LARGE_LEVEL = LEAF_LEVEL_MAX
 const PAGE_BYTES = VTD_PAGE_BYTES
 const TWO_32 = 2 ** 32
+/** Instead of a table: below every address of one. */
+const NO_TABLE = -1
 /** Where a physical address is no small integer any more, and may have a high half. */
 const SMALL_END = 2 ** 31
 
@@ -139,12 +146,15 @@ export class SecondStage {
         if (leaf > 0) this.unmap(page, leaf * leafPages)
         return EADDRINUSE
       }
-      const target = phys + leaf * leafPages * PAGE_BYTES
-      words[word] = target | bits
-      words[word + 1] = target < SMALL_END ? 0 : Math.floor(target / TWO_32)
+      this.setLeaf(word, phys + leaf * leafPages * PAGE_BYTES, bits)
     }
     this.leavesChanged += leaves
     return leaves * leafPages
+  }
+
+  private readonly setLeaf = (word: number, phys: number, bits: number): void => {
+    this.words[word] = phys | bits
+    this.words[word + 1] = phys < SMALL_END ? 0 : Math.floor(phys / TWO_32)
   }
 
   /** The table of this level that holds `page`, with those above it made as needed; or an error. */
@@ -211,10 +221,7 @@ export class SecondStage {
     this.freeTable(table)
   }
 
-  /**
-   * Unmaps what `count` pages from `page` on touch; the number of pages that are gone: all of a large leaf,
-   * however little of it was asked for.
-   */
+  /** Unmaps `count` pages from `page` on; the number of pages that are gone: more where a leaf could not be split. */
   readonly unmap = (page: number, count: number): number => {
     if (page < 0 || page + count > this.pageCount) fail("an unmap outside of the address space")
     this.leavesChanged = 0
@@ -230,14 +237,18 @@ export class SecondStage {
       const word = this.entryAt(table, page, level)
       const entry = words[word]!
       if ((entry & STAGE_PRESENT) === 0) return 0
-      if (level === 1 || (entry & STAGE_LARGE) !== 0) {
-        words[word] = 0
-        words[word + 1] = 0
-        this.leavesChanged = 1
-        return PAGES_OF_LEVEL[level]!
-      }
-      table = entry & ADDRESS_MASK
+      if (level === 1) return this.clearLeaf(word, level)
+      table = (entry & STAGE_LARGE) === 0 ? entry & ADDRESS_MASK : this.split(word, level)
+      if (table < 0) return this.clearLeaf(word, level)
     }
+  }
+
+  /** The pages that are gone. */
+  private readonly clearLeaf = (word: number, level: number): number => {
+    this.words[word] = 0
+    this.words[word + 1] = 0
+    this.leavesChanged++
+    return PAGES_OF_LEVEL[level]!
   }
 
   /** Unmaps pages [from, to) of one table, whose first page is `base`; returns the pages gone. */
@@ -250,22 +261,37 @@ export class SecondStage {
     for (; start < to; start += span, word += 2) {
       const entry = words[word]!
       if ((entry & STAGE_PRESENT) === 0) continue
-      if (level === 1 || (entry & STAGE_LARGE) !== 0) {
-        words[word] = 0
-        words[word + 1] = 0
-        this.leavesChanged++
-        gone += span
+      const end = start + span
+      const isWhole = from <= start && to >= end
+      const isLeaf = level === 1 || (entry & STAGE_LARGE) !== 0
+      const child = isLeaf ? (isWhole ? NO_TABLE : this.split(word, level)) : entry & ADDRESS_MASK
+      if (child < 0) {
+        gone += this.clearLeaf(word, level)
         continue
       }
-      const child = entry & ADDRESS_MASK
-      const end = start + span
       gone += this.unmapIn(child, level - 1, start, from > start ? from : start, to < end ? to : end)
-      if (from <= start && to >= end) {
+      if (isWhole) {
         words[word] = 0
         this.freeTable(child)
       }
     }
     return gone
+  }
+
+  /** A table of leaves a level smaller in the place of a large leaf; or ENOMEM, and the leaf is as it was. */
+  private readonly split = (word: number, level: number): number => {
+    const table = this.makeTable()
+    if (table < 0) return table
+    const words = this.words
+    const entry = words[word]!
+    const phys = words[word + 1]! * TWO_32 + ((entry & ADDRESS_MASK) >>> 0)
+    const bits = (entry & STAGE_PRESENT) | (level > 2 ? STAGE_LARGE : 0)
+    const leafBytes = PAGES_OF_LEVEL[level - 1]! * PAGE_BYTES
+    for (let leaf = 0; leaf < ENTRIES; leaf++) this.setLeaf((table >> 2) + (leaf << 1), phys + leaf * leafBytes, bits)
+    words[word] = table | STAGE_PRESENT
+    words[word + 1] = 0
+    this.leavesChanged += ENTRIES
+    return table
   }
 
   /** Frees all tables; the domain is no more. */

@@ -91,24 +91,27 @@ export class VtdTable {
   /** Maps pages; 0, or the table's error with none of them mapped. */
   readonly insert = (cpu: number, iovaPage: number, count: number, phys: number, direction: number): number => {
     if ((phys & (VTD_PAGE_BYTES - 1)) !== 0) fail("a map of memory that is not IOMMU page aligned")
-    const { costs, cpus, stage } = this
-    const code = stage.map(iovaPage, count, phys, PERMISSIONS[direction]!)
-    const further = stage.leavesChanged > 1 ? stage.leavesChanged - 1 : 0
-    cpus.spend(cpu, TABLE, costs.insertPs + further * costs.entryPs)
-    if (stage.tablesAdded > 0) cpus.spend(cpu, ALLOC, stage.tablesAdded * costs.pageAllocationPs)
+    const code = this.stage.map(iovaPage, count, phys, PERMISSIONS[direction]!)
+    this.spend(cpu, this.costs.insertPs)
     if (code === OK) this.sites.inserted(cpu, iovaPage, count)
     else this.refusals++
     return code
   }
 
-  /** Unmaps pages; what a device holds of them is its to use until it is invalidated. */
+  /** Unmaps pages, whatever they were mapped with; what a device holds of them is its to use until it is invalidated. */
   readonly remove = (cpu: number, iovaPage: number, count: number): void => {
-    const { costs, cpus, stage } = this
-    stage.unmap(iovaPage, count)
-    const further = stage.leavesChanged > 1 ? stage.leavesChanged - 1 : 0
-    cpus.spend(cpu, TABLE, costs.removePs + further * costs.entryPs)
-    this.iotlb.removed(this.domain, iovaPage, count, cpus.localPs[cpu]!)
+    this.stage.unmap(iovaPage, count)
+    this.spend(cpu, this.costs.removePs)
+    this.iotlb.removed(this.domain, iovaPage, count, this.cpus.localPs[cpu]!)
     this.sites.removed(cpu, iovaPage, count)
+  }
+
+  /** What the stage did last costs a CPU, its first entry `firstPs`; a leaf that was split, the table in its place. */
+  private readonly spend = (cpu: number, firstPs: number): void => {
+    const { costs, cpus, stage } = this
+    const further = stage.leavesChanged > 1 ? stage.leavesChanged - 1 : 0
+    cpus.spend(cpu, TABLE, firstPs + further * costs.entryPs)
+    if (stage.tablesAdded > 0) cpus.spend(cpu, ALLOC, stage.tablesAdded * costs.pageAllocationPs)
   }
 }
 
