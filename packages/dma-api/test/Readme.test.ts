@@ -1,6 +1,8 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { afterAll, describe, expect, it } from "vitest"
+import { makeOneLockAllocator, MAP_ADDRESS_SPACE_FULL, TO_DEVICE, type MakeAllocator } from "@vnic/dma-api/core"
+import { MASK_32, setUp } from "./support/setup.ts"
 import * as Effect from "effect/Effect"
 
 const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8")
@@ -19,6 +21,9 @@ async function run(index: number, names: ReadonlyArray<string>): Promise<Record<
   return (await import(/* @vite-ignore */ file)) as Record<string, unknown>
 }
 
+/** What is looked at of the allocator of one's own: a module runs once. */
+const OWN = ["addresses", "table", "bump"]
+
 describe("the examples of the README", () => {
   it("the first one is short, runs, and does what its comments say", async () => {
     expect(examples).toHaveLength(3)
@@ -35,8 +40,49 @@ describe("the examples of the README", () => {
   })
 
   it("the allocator of one's own never reuses an address", async () => {
-    const { addresses, table } = await run(2, ["addresses", "table"])
+    const { addresses, table } = await run(2, OWN)
     const { windowStart } = table as { windowStart: number }
     expect((addresses as Array<number>).map((busAddr) => (busAddr - windowStart) / 4096)).toEqual([1, 2])
+  })
+
+  it("and hands out all that any table has behind it, and no more", async () => {
+    const { bump } = (await run(2, OWN)) as { readonly bump: MakeAllocator }
+    const reserved = [
+      { firstPage: 30, pageCount: 4 },
+      { firstPage: 3, pageCount: 2 }
+    ]
+    for (const windowStart of [0, 0x1_0000, 0x7_b000, 2 ** 31]) {
+      const { dma, table } = setUp("iommu", { allocator: bump }, { windowStart, pageCount: 40, reserved })
+      const device = dma.attach("disk0", MASK_32)
+      const isMapped = () => !device.mappingError(device.mapSingle(0, 0x2000, 64, TO_DEVICE))
+      while (isMapped());
+      // The allocator never hands out page 0 of its window, which is the table's where that is aligned.
+      const isShifted = windowStart % 0x4_0000 !== 0
+      expect(table.entries.size).toBe(isShifted ? 34 : 33)
+      expect(device.failure[0]).toBe(MAP_ADDRESS_SPACE_FULL)
+    }
+  })
+
+  it("one that overlooks what is reserved is told so", () => {
+    const careless: MakeAllocator = (window) => {
+      const structure = {
+        steps: new Float64Array(4),
+        pagesUsed: 0,
+        allocate: () => 0,
+        free: () => {},
+        canEverFit: () => true
+      }
+      const stepCosts = { allocatePs: 0, freePs: 0, nodePs: 0, wordPs: 0 }
+      return makeOneLockAllocator(window, structure, { lockName: "none", lockAcrossTableWrite: "none", stepCosts })
+    }
+    for (const window of [
+      { windowStart: 0x1_0000 },
+      { windowStart: 0 },
+      { windowStart: 2 ** 31, reserved: [{ firstPage: 0, pageCount: 1 }] }
+    ]) {
+      const { dma } = setUp("iommu", { allocator: careless }, window)
+      const device = dma.attach("disk0", MASK_32)
+      expect(() => device.mapSingle(0, 0x2000, 64, TO_DEVICE)).toThrow("reserves")
+    }
   })
 })

@@ -3,7 +3,7 @@
  * The devices of a table share them.
  */
 import { assert } from "@vnic/sim/core"
-import { alignedTable } from "./alignedTable.ts"
+import { alignedTable, windowPagesOf } from "./alignedTable.ts"
 import { ALLOCATORS, type AllocatorName, type MakeAllocator } from "./allocators.ts"
 import {
   makeNoFlush,
@@ -45,18 +45,15 @@ const PAST_4_GIB = 2 ** 32
 /** All of a table's window, nothing handed out. */
 export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
   const { costs, flush, host } = options
-  const table = alignedTable(options.table)
+  const table = alignedTable(options.table, typeof options.allocator === "string")
   const pageBytes = 2 ** table.pageShift
   const isLazy = flush !== "strict"
   assert(!isLazy || table.invalidation !== undefined, "a table that needs no flush cannot be flushed lazily")
   const window = {
     host,
     costs,
-    pageCount: table.pageCount,
     pageShift: table.pageShift,
-    startPage: table.windowStart / pageBytes,
-    isFirstPageReserved: table.windowStart === 0,
-    reserved: table.reserved ?? [],
+    ...windowPagesOf(table),
     pagesBelow4GiB: Math.max(0, (PAST_4_GIB - table.windowStart) / pageBytes)
   }
   // What is freed later is freed without the lock that its unmap would have held.
