@@ -11,8 +11,7 @@
  *   is confined to them, and without the last entry of each.
  * - rbtree does so but for requests with exactly the 32-bit limit, which begin at the cached range and do not
  *   see room above it.
- * - rbtree-rcache does so once it has emptied its magazines, but remembers failures: a narrow device's
- *   lets a wider one's fail. It is judged where all reach as far.
+ * - rbtree-rcache does so once it has emptied its magazines.
  * - identity hands out what it is told; it is told a free place of the oracle's, and none when there is none.
  *
  * No range lies in what is reserved, and none crosses the boundary that is asked for: the trees do not look at it, but
@@ -51,15 +50,13 @@ class Trial {
   readonly subject: Subject
   readonly shape: WindowShape
   readonly live: Array<Live> = []
-  private readonly isUniform: boolean
   private readonly caller: Caller
   private readonly naive: NaiveWindow
 
-  constructor(subject: Subject, shape: WindowShape, isUniform: boolean) {
+  constructor(subject: Subject, shape: WindowShape) {
     const host = makeSerialHost(CPUS)
     this.subject = subject
     this.shape = shape
-    this.isUniform = isUniform
     this.caller = new Caller(host, subject.make(windowOf(shape, host)))
     this.naive = naiveOf(shape)
   }
@@ -92,7 +89,6 @@ class Trial {
 
   private mustFind(request: RangeRequest): boolean {
     const { shape, subject } = this
-    if (subject.remembersFailures && !this.isUniform) return false
     return subject.isComplete(limitOf(request, shape), shape)
   }
 
@@ -119,7 +115,6 @@ class Trial {
   end(): void {
     while (this.live.length > 0) this.free(this.live.length % CPUS, this.live.length * 7)
     this.check()
-    if (this.subject.remembersFailures && !this.isUniform) return
     const { isFirstPageReserved, pageCount, reserved = [] } = this.shape
     const isReserved = (page: number): boolean =>
       reserved.some((range) => page >= range.firstPage && page < range.firstPage + range.pageCount)
@@ -168,7 +163,7 @@ function everyHistory(subject: Subject, shape: Scope): number {
   let histories = 0
   const operations: Array<number> = []
   const replay = (): Trial => {
-    const trial = new Trial(subject, shape, true)
+    const trial = new Trial(subject, shape)
     for (const [index, operation] of operations.entries()) {
       const cpu = index % CPUS
       const { boundary = 0, pageCount: reach } = shape
@@ -310,7 +305,7 @@ describe.each(SUBJECTS)("$name", (subject) => {
       .constantFrom(...LARGER)
       .chain((shape) => fc.tuple(fc.constant(shape), commandsOf(shape.pageCount, isUniform)))
     test.prop([scenario], { numRuns: 60 })(`random histories ${kind}`, ([shape, commands]) => {
-      const trial = new Trial(subject, shape, isUniform)
+      const trial = new Trial(subject, shape)
       fc.modelRun(() => ({ model: {}, real: trial }), commands)
       trial.end()
     })

@@ -89,6 +89,12 @@ describe("the anchored tree", () => {
     expect([tree.allocate(16, 16, 32), tree.visits > 0]).toEqual([IOVA_NONE, true])
   })
 
+  it("what fails for a device that reaches less, or that aligns more, fails for no other", () => {
+    const tree = new AnchoredTree(windowOf(64, 64))
+    expect([tree.allocate(1, 1, 1), tree.allocate(1, 1, 64)]).toEqual([IOVA_NONE, 63])
+    expect([tree.allocate(4, 64, 64), tree.allocate(4, 4, 64)]).toEqual([IOVA_NONE, 56])
+  })
+
   it("one ring that is used first in, first out visits one node a request", () => {
     const tree = new AnchoredTree(windowOf(1 << 16))
     const ring = Array.from({ length: 256 }, () => tree.allocate(1, 1, 1 << 16))

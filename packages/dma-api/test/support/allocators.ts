@@ -114,11 +114,6 @@ export interface Subject {
   readonly reached?: (request: RangeRequest, shape: WindowShape) => ReadonlyArray<Region>
   /** False where the policy may fail although there is a place. */
   readonly isComplete: (limit: number, shape: WindowShape) => boolean
-  /**
-   * A request that has failed lets all that are not smaller fail until something is freed, also those of a device
-   * that reaches more: only histories in which all devices reach as far can be judged.
-   */
-  readonly remembersFailures?: true
   /** True where the place is the highest one, below 4 GiB if there is one. */
   readonly isHighest: (limit: number, shape: WindowShape) => boolean
   /** Pages that the tree counts as taken, and those of them that are cached. */
@@ -230,7 +225,6 @@ const rcache = (depot: "bounded" | "trimmed"): Subject => ({
   taken: (request) => (request.pages < 32 ? rounded(request) : aligned(request)),
   searched: all,
   isComplete: always,
-  remembersFailures: true,
   isHighest: never,
   treePages: (allocator) => (allocator as RcacheAllocator).treePages,
   cachedPages: (allocator) => (allocator as RcacheAllocator).cachedPages

@@ -147,7 +147,8 @@ export class NaiveTree2013 extends NaiveTree {
 /** The policy of Linux 6.12's tree: two cached ranges, one retry, and the note of what failed. */
 export class NaiveTree612 extends NaiveTree {
   private readonly limit32: number
-  private failingSize: number
+  /** The request that failed last. */
+  private failing: readonly [pages: number, alignment: number, limit: number]
   /** First pages of the cached ranges; the window's end is the anchor's. */
   private cached32: number
   private cached: number
@@ -155,20 +156,22 @@ export class NaiveTree612 extends NaiveTree {
   constructor(window: IovaWindow) {
     super(window)
     this.limit32 = window.pagesBelow4GiB
-    this.failingSize = this.limit32
+    this.failing = [this.limit32, 1, this.limit32]
     this.cached32 = window.pageCount
     this.cached = window.pageCount
   }
 
   allocate(pages: number, alignment: number, limit: number): number {
     const isLow = limit <= this.limit32
-    if (isLow && pages >= this.failingSize) return IOVA_NONE
+    const [failingPages, failingAlignment, failingLimit] = this.failing
+    const isMore = pages >= failingPages && alignment >= failingAlignment && limit <= failingLimit
+    if (isLow && isMore) return IOVA_NONE
     const cached = isLow ? this.cached32 : this.cached
     const cachedEnd = this.ranges.find(([first]) => first === cached)?.[1] ?? Infinity
     let page = this.highest(pages, alignment, 1, Math.min(limit, cached))
     if (page === IOVA_NONE && cachedEnd <= limit) page = this.highest(pages, alignment, cachedEnd, limit)
     if (page === IOVA_NONE) {
-      this.failingSize = pages
+      this.failing = [pages, alignment, limit]
       return IOVA_NONE
     }
     this.add(page, pages)
@@ -181,7 +184,7 @@ export class NaiveTree612 extends NaiveTree {
     const { above = this.window.pageCount, end } = this.take(page)
     if (page === this.cached32 || (end <= this.limit32 && page >= this.cached32)) this.cached32 = above
     if (page >= this.cached) this.cached = above
-    if (page < this.limit32) this.failingSize = this.limit32
+    if (page < this.limit32) this.failing = [this.limit32, 1, this.limit32]
   }
 }
 

@@ -2,8 +2,11 @@
  * The red-black tree of today's kernel, behind the magazines: as in 2013 allocated ranges searched from the top
  * down, but with an anchor above the window, so that a search always has a node to begin at; with two cached nodes,
  * one for limits up to 4 GiB and one for wider ones; with one retry, from the limit down to where the first try
- * began; and with a note of the smallest request that failed, so that no larger one walks again in vain below
+ * began; and with a note of the request that failed last, so that none that asks for as much walks again in vain below
  * 4 GiB before something there is freed. Sizes are what is asked for, alignment is the caller's.
+ *
+ * MODEL: the kernel notes a size alone; the devices of one of its domains reach equally far, as a rule. Here the limit
+ * and the alignment are noted too, so that what failed for a device that reaches less does not fail for the others.
  *
  * [Linux 6.12 drivers/iommu/iova.c __alloc_and_insert_iova_range, __cached_rbnode_delete_update, iova_find_limit]
  */
@@ -37,8 +40,10 @@ export class AnchoredTree {
   /** Where searches with a low limit begin, and others: what was given last there, or what is above what was freed. */
   declare private cached32: number
   declare private cached: number
-  /** Requests with a low limit and at least this size fail at once. */
+  /** Requests with a low limit fail at once that have this size, this alignment and this limit, or ask for more. */
   declare private failingSize: number
+  private failingAlignment = 1
+  declare private failingLimit: number
 
   constructor(window: IovaWindow) {
     const { pageCount, pagesBelow4GiB } = window
@@ -47,6 +52,7 @@ export class AnchoredTree {
     this.usable = new UsablePages(window)
     this.limit32 = pagesBelow4GiB
     this.failingSize = pagesBelow4GiB
+    this.failingLimit = pagesBelow4GiB
     this.tree.reserve(this.usable.holes)
     this.anchor = this.tree.take(pageCount, NEVER)
     this.tree.insertBetween(this.anchor, this.tree.last, NIL)
@@ -68,7 +74,7 @@ export class AnchoredTree {
 
   private readonly search = (pages: number, alignment: number, limit: number): number => {
     const isLow = limit <= this.limit32
-    if (isLow && pages >= this.failingSize) return IOVA_NONE
+    if (isLow && this.hasFailed(pages, alignment, limit)) return IOVA_NONE
     const cached = isLow ? this.cached32 : this.cached
     const cachedEnd = this.tree.nodes[cached + END]!
     let page = this.walk(cached, pages, alignment, limit, this.usable.lowest)
@@ -76,8 +82,18 @@ export class AnchoredTree {
       const top = isLow ? this.tree.behind(limit) : this.anchor
       page = this.walk(top, pages, alignment, limit, cachedEnd)
     }
-    if (page === IOVA_NONE) this.failingSize = pages
+    if (page === IOVA_NONE) this.noteFailing(pages, alignment, limit)
     return page
+  }
+
+  private readonly hasFailed = (pages: number, alignment: number, limit: number): boolean => {
+    return pages >= this.failingSize && alignment >= this.failingAlignment && limit <= this.failingLimit
+  }
+
+  private readonly noteFailing = (pages: number, alignment: number, limit: number): void => {
+    this.failingSize = pages
+    this.failingAlignment = alignment
+    this.failingLimit = limit
   }
 
   /** Goes down from a node to the first gap that fits between `bottom` and `limit`, and puts a range there. */
@@ -121,7 +137,7 @@ export class AnchoredTree {
     if (node === cached32 || (pageEnd <= limit32 && page >= nodes[cached32 + FIRST]!))
       this.cached32 = nodes[node + NEXT]!
     if (page >= nodes[cached + FIRST]!) this.cached = nodes[node + NEXT]!
-    if (page < limit32) this.failingSize = limit32
+    if (page < limit32) this.noteFailing(limit32, 1, limit32)
     tree.erase(node)
     this.pagesUsed -= pageEnd - page
     this.visits = tree.visits
