@@ -8,10 +8,12 @@ import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
 import {
   ALLOCATOR_NAMES,
+  DMA_MAPPING_ERROR,
   FLUSHES,
   FROM_DEVICE,
   makeDmaApi,
   makePlainHost,
+  makeScatterList,
   TO_DEVICE,
   type DmaApiOptions,
   type FlushName,
@@ -200,6 +202,63 @@ describe.each(FLUSHES)("random histories, %s", (flush) => {
         table.flushes.map(({ atPs }) => atPs)
       )
     )
+  })
+})
+
+/** Three buffers of the same page, which lie side by side on the bus and nowhere else. */
+const scattered = (phys: number) => {
+  const list = makeScatterList(3)
+  for (let entry = 0; entry < 3; entry++) list.setBuffer(entry, phys, PAGE_BYTES)
+  return list
+}
+
+describe.each(FLUSHES)("tables that refuse a part of a map, %s", (flush) => {
+  const operation = fc.record({
+    refuseAt: fc.nat({ max: 4 }),
+    choice: fc.nat({ max: 99 }),
+    pages: fc.integer({ min: 1, max: 6 })
+  })
+  test.prop([fc.constantFrom(...ALLOCATOR_NAMES), fc.array(operation, { maxLength: 100 })], { numRuns: 40 })(
+    "what they had taken is flushed before it is handed out again",
+    (allocator, operations) => {
+      const host = makePlainHost()
+      const { device, dma, table } = makeWorld(flush, { allocator }, host)
+      const live: Array<() => void> = []
+      for (const { choice, pages, refuseAt } of operations) {
+        const phys = PAGE_BYTES * (1 + (choice % 20))
+        table.refuseAt = refuseAt
+        if (choice % 3 === 0 && live.length > 0) live.splice(choice % live.length, 1)[0]!()
+        else if (choice % 2 === 0 && allocator !== "identity") {
+          const list = scattered(phys)
+          const mapped = device.mapSg(0, list, 3, TO_DEVICE)
+          if (mapped > 0) live.push(() => device.unmapSg(0, list, 3, TO_DEVICE))
+        } else {
+          const busAddr = device.mapSingle(0, phys, pages * PAGE_BYTES, TO_DEVICE)
+          const isMapped = !device.mappingError(busAddr)
+          if (isMapped) live.push(() => device.unmapSingle(0, busAddr, pages * PAGE_BYTES, TO_DEVICE))
+        }
+        if (flush === "strict") expect(table.unflushed.size).toBe(0)
+      }
+      table.refuseAt = 0
+      for (const unmap of live) unmap()
+      host.idleUntil(host.localPs[0]! + 50 * MS)
+      expect([table.entries.size, table.unflushed.size]).toEqual([0, 0])
+      expect(dma.snapshot()).toMatchObject({ iovaPagesUsed: 0, iovaPagesQueued: 0, flush: { staleBytes: 0 } })
+    }
+  )
+
+  it("of shared pages, too", () => {
+    const host = makePlainHost()
+    const { device, table } = makeWorld(flush, { allocator: "identity" }, host)
+    const middle = device.mapSingle(0, 3 * PAGE_BYTES, 64, TO_DEVICE)
+    table.refuseAt = 2
+    // Page 2 is set, page 3 is, page 4 is refused.
+    expect(device.mapSingle(0, 2 * PAGE_BYTES, 3 * PAGE_BYTES, TO_DEVICE)).toBe(DMA_MAPPING_ERROR)
+    expect([...table.entries.keys()]).toEqual([3])
+    expect(table.flushes.length).toBe(flush === "strict" ? 1 : 0)
+    device.unmapSingle(0, middle, 64, TO_DEVICE)
+    host.idleUntil(host.localPs[0]! + 50 * MS)
+    expect([table.entries.size, table.unflushed.size]).toEqual([0, 0])
   })
 })
 

@@ -35,6 +35,9 @@ import {
 const ACCOUNT_DMA_API = accountDmaApi
 const IOVA_NONE = iovaNone
 const KIND_COHERENT = kindCoherent
+/** A table refused, with nothing set; or, of shared pages, with what it had set until then cleared again. */
+const REFUSED = 1
+const CLEARED = 2
 
 export interface IommuOptions {
   readonly host: Host
@@ -80,6 +83,7 @@ export class IommuBackend implements Backend {
   declare private readonly pageCounts: Int32Array
   declare private readonly allocated: number
   declare private readonly givenUp: number
+  declare private readonly cleared: number
   declare private readonly removable: number
   declare private readonly sharedFreed: number
 
@@ -109,6 +113,7 @@ export class IommuBackend implements Backend {
     this.pageCounts = new Int32Array(host.count)
     this.allocated = host.define("dma map: allocated", (cpu) => this.insert(cpu))
     this.givenUp = host.define("dma map: given up", (cpu) => this.ends.mapFailed(cpu, MAP_TABLE_REFUSED))
+    this.cleared = host.define("dma map: cleared", (cpu) => this.release(cpu, this.givenUp))
     this.removable = host.define("dma unmap: remove", (cpu) => this.remove(cpu))
     this.sharedFreed = host.define("dma unmap: shared", (cpu) => this.removeUnused(cpu))
     this.limitsChanged()
@@ -197,9 +202,12 @@ export class IommuBackend implements Backend {
     const direction = directionOfTag(this.calls.tags[cpu]!)
     const refusal =
       this.uses === undefined
-        ? this.table.insert(cpu, first, pages, phys - offset, direction)
+        ? this.table.insert(cpu, first, pages, phys - offset, direction) && REFUSED
         : this.insertShared(cpu, first, pages, this.uses)
-    if (refusal !== 0) return allocator.beginFree(cpu, first, pages, this.givenUp)
+    if (refusal !== 0) {
+      this.firstPages[cpu] = first
+      return allocator.beginFree(cpu, first, pages, refusal === CLEARED ? this.cleared : this.givenUp)
+    }
     allocator.endAllocate(cpu)
     return this.ends.mapDone(cpu, this.busAddrOf(first) + offset)
   }
@@ -229,8 +237,7 @@ export class IommuBackend implements Backend {
       while (page < first + pages && uses[page] === 1) page++
       if (page === from) continue
       if (table.insert(cpu, from, page - from, this.busAddrOf(from), BIDIRECTIONAL) === 0) continue
-      this.removeShared(cpu, first, from, uses, 1)
-      return 1
+      return this.removeShared(cpu, first, from, uses, 1) ? CLEARED : REFUSED
     }
     return 0
   }
@@ -271,10 +278,13 @@ export class IommuBackend implements Backend {
    */
   private readonly removeUnused = (cpu: number): number => {
     const first = this.firstPages[cpu]!
-    const pages = this.pageCounts[cpu]!
     const then = this.calls.thens[cpu]!
-    if (!this.removeShared(cpu, first, first + pages, this.uses!, 0)) return then
-    return this.space.policy.beginRelease(cpu, first, pages, then)
+    const isRemoved = this.removeShared(cpu, first, first + this.pageCounts[cpu]!, this.uses!, 0)
+    return isRemoved ? this.release(cpu, then) : then
+  }
+
+  private readonly release = (cpu: number, then: number): number => {
+    return this.space.policy.beginRelease(cpu, this.firstPages[cpu]!, this.pageCounts[cpu]!, then)
   }
 
   readonly syncForCpu = (): void => {}

@@ -95,8 +95,9 @@ export class IommuLists implements ListBackend {
     }
     const inserted = this.insertEntries(cpu, list, first, directionOfTag(calls.tags[cpu]!))
     if (inserted < list.entryCount) {
+      if (inserted === 0) return allocator.beginFree(cpu, first, pages, this.givenUp)
       this.removeEntries(cpu, list, first, inserted)
-      return allocator.beginFree(cpu, first, pages, this.givenUp)
+      return space.policy.beginRelease(cpu, first, pages, this.givenUp)
     }
     allocator.endAllocate(cpu)
     this.setSegments(list, this.backend.busAddrOf(first))
