@@ -12,7 +12,9 @@ const texts = {
   TableRefused: "the translation table did not take the entries; a later try may succeed",
   OutOfMemory: "no pages are free for coherent memory",
   BounceFull: "no slots of the bounce buffer are free; unmap something",
-  Invalid: "no buffer, one that is too long, or an alignment that the IOMMU's pages cannot keep; no unmap will help"
+  Invalid:
+    "no buffer, one that is too long or lies across the device's segment boundary, or an alignment that the IOMMU's " +
+    "pages cannot keep; no unmap will help"
 }
 
 /** A map failed. Nothing is mapped, and nothing has to be undone. */

@@ -190,6 +190,19 @@ describe("limits", () => {
     expect(device.mappingError(device.mapSingle(0, 0x5800, PAGE_BYTES, TO_DEVICE))).toBe(false)
   })
 
+  it("memory at its own address that lies across the boundary fails for ever, and not for want of a wider mask", () => {
+    const { dma } = setUp("iommu", { allocator: "identity" })
+    const device = dma.attach("nic0", 0x1f_ffff)
+    device.dmaSetSegBoundary(0xffff)
+    const failureOf = (phys: number, sizeBytes: number) => {
+      device.mapSingle(0, phys, sizeBytes, TO_DEVICE)
+      return device.failure[0]
+    }
+    expect([failureOf(0xe000, 0x2000), failureOf(0xf000, 0x2000)]).toEqual([MAP_OK, MAP_INVALID])
+    expect([failureOf(0x1_0000, 0x1_0000), failureOf(0x2_0000, 0x1_1000)]).toEqual([MAP_OK, MAP_INVALID])
+    expect([failureOf(0x20_0000, 64), failureOf(0x4_0000_0000, 64)]).toEqual([MAP_MASK_TOO_NARROW, MAP_MASK_TOO_NARROW])
+  })
+
   it.each(ALLOCATOR_NAMES)("%s: what the table reserves is handed out to nobody", (allocator) => {
     const reserved = [{ firstPage: 5, pageCount: 40 }]
     const { dma, table } = setUp("iommu", { allocator }, { pageCount: 64, reserved })

@@ -16,6 +16,7 @@ import { blockBytes, wholePagesBytes, type CoherentMemory } from "./coherent.ts"
 import { IommuLists } from "./iommuLists.ts"
 import { IommuRanges } from "./iommuRanges.ts"
 import { IOVA_NONE as iovaNone, type IovaAllocator } from "./iova/allocator.ts"
+import { boundaryBehind } from "./iova/usable.ts"
 import { directionOfTag, KIND_COHERENT as kindCoherent, kindOfTag } from "./mappings.ts"
 import { maskOf, reachOf } from "./masks.ts"
 import {
@@ -214,9 +215,17 @@ export class IommuBackend implements Backend {
 
   /** Why the allocator had no range. */
   private readonly reasonOf = (cpu: number): number => {
-    if (this.uses !== undefined) return MAP_MASK_TOO_NARROW
+    if (this.uses !== undefined) return this.liesAcrossBoundary(cpu) ? MAP_INVALID : MAP_MASK_TOO_NARROW
     const alignment = this.alignmentAt(cpu, this.calls.phys[cpu]!)
     return this.reasonFor(this.pageCounts[cpu]!, alignment, this.reachOf(cpu), this.boundary)
+  }
+
+  /** Does the CPU's buffer, mapped at its own address? */
+  private readonly liesAcrossBoundary = (cpu: number): boolean => {
+    const { boundary, windowStartPage } = this
+    if (boundary === 0) return false
+    const page = this.pageOf(this.calls.phys[cpu]!)
+    return page + this.pageCounts[cpu]! > boundaryBehind(page, boundary, windowStartPage)
   }
 
   /** Would an unmap help? If not: is it the boundary that is in the way, or the end of what can be reached? */

@@ -32,7 +32,8 @@ export const MAP_OUT_OF_MEMORY = 4
 export const MAP_BOUNCE_FULL = 5
 /**
  * What is asked for no map can give: an alignment wider than the IOMMU's page, a buffer that is longer than the
- * device's segment boundary or than the bounce buffer takes in one piece.
+ * device's segment boundary or than the bounce buffer takes in one piece, or that lies across the boundary where it
+ * keeps its address.
  */
 export const MAP_INVALID = 6
 export const MAP_FAILURES = [
