@@ -60,6 +60,24 @@ describe("the window backend", () => {
     expect([fails(37 * PAGE_BYTES - 1, 1), fails(37 * PAGE_BYTES - 1, 2)]).toEqual([false, true])
   })
 
+  it("leaves out what the table reserves, with the table's own memory or without", () => {
+    const reserved = [
+      { firstPage: 38, pageCount: 4 },
+      { firstPage: 2, pageCount: 3 },
+      { firstPage: 250, pageCount: 100 }
+    ]
+    const table = new FlatTable({ reserved })
+    const { device } = memoryWorld("window", { table })
+    const fails = (page: number): boolean => device.mapSingle(0, page * PAGE_BYTES, 64, TO_DEVICE) < 0
+    const mapped = (): ReadonlyArray<number> => [...table.entries.keys()]
+    const pages = Array.from({ length: MEMORY_BYTES / PAGE_BYTES }, (_, page) => page)
+    expect(pages.filter(fails)).toEqual([2, 3, 4, 38, 39, 40, 41, 250, 251, 252, 253, 254, 255])
+    expect(mapped()).toEqual(pages.filter((page) => !fails(page)))
+    const own = withOwnMemory({ phys: 37 * PAGE_BYTES, sizeBytes: 2 * PAGE_BYTES }, reserved)
+    memoryWorld("window", { table: own.changed })
+    expect([...own.table.entries.keys()]).toEqual(mapped().filter((page) => page !== 37))
+  })
+
   it.each([1, 2])("of a table that refuses its insert %i fails every map, and nothing is left", (refuseAt) => {
     const { table, changed } = withOwnMemory({ phys: PAGE_BYTES, sizeBytes: PAGE_BYTES })
     table.refuseAt = refuseAt
@@ -79,12 +97,16 @@ describe("the window backend", () => {
 })
 
 /** A table that lies in memory itself. */
-function withOwnMemory(ownMemory: { readonly phys: number; readonly sizeBytes: number }) {
-  const table = new FlatTable()
+function withOwnMemory(
+  ownMemory: { readonly phys: number; readonly sizeBytes: number },
+  reserved: NonNullable<Table["reserved"]> = []
+) {
+  const table = new FlatTable({ reserved })
   const changed: Table = {
     pageShift: table.pageShift,
     windowStart: table.windowStart,
     pageCount: table.pageCount,
+    reserved,
     ownMemory,
     insert: (...args) => table.insert(...args),
     remove: (...args) => table.remove(...args)

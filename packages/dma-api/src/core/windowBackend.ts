@@ -6,6 +6,7 @@
 import { ACCOUNT_DMA_API as accountDmaApi, assert } from "@vnic/sim/core"
 import type { BackendContext } from "./backend.ts"
 import { DirectBackend } from "./directBackend.ts"
+import { UsablePages } from "./iova/usable.ts"
 import { BIDIRECTIONAL, MAP_MASK_TOO_NARROW, MAP_OK, MAP_TABLE_REFUSED } from "./types.ts"
 import type { BusAddr, DmaCosts, Host, PhysAddr, Table } from "./types.ts"
 
@@ -15,13 +16,21 @@ const ACCOUNT_DMA_API = accountDmaApi
 /** The CPU that attaches devices. */
 const BOOT_CPU = 0
 
-/** All of memory as the devices of one table see it, but the memory that the table itself lies in. */
+/** A piece of memory: its first byte, and the one behind its last. */
+interface Piece {
+  readonly start: PhysAddr
+  readonly end: PhysAddr
+}
+
+/**
+ * All of memory as the devices of one table see it, but the memory that the table itself lies in, and what would come
+ * to lie where the table reserves its pages.
+ */
 export class MemoryWindow {
   declare readonly start: BusAddr
   declare readonly memoryBytes: number
-  /** What stays out: first byte, and the one behind the last. */
-  declare readonly holeStart: PhysAddr
-  declare readonly holeEnd: PhysAddr
+  /** What stays out, lowest first. */
+  declare readonly holes: ReadonlyArray<Piece>
   /** MAP_OK, or why nothing can be mapped: the window does not hold all of memory, or the table refused. */
   reason: number = MAP_OK
   declare private readonly table: Table
@@ -29,16 +38,14 @@ export class MemoryWindow {
 
   /** Writes the entries. */
   constructor(host: Host, table: Table, memoryBytes: number) {
-    const { ownMemory = { phys: memoryBytes, sizeBytes: 0 }, windowStart } = table
+    const { windowStart } = table
     const pageBytes = 2 ** table.pageShift
     assert(memoryBytes % pageBytes === 0, "memory is not whole pages of the IOMMU")
     this.table = table
     this.pageBytes = pageBytes
     this.start = windowStart
     this.memoryBytes = memoryBytes
-    this.holeStart = Math.min(memoryBytes, Math.floor(ownMemory.phys / pageBytes) * pageBytes)
-    const ownEnd = Math.ceil((ownMemory.phys + ownMemory.sizeBytes) / pageBytes) * pageBytes
-    this.holeEnd = Math.min(memoryBytes, ownEnd)
+    this.holes = holesOf(table, memoryBytes)
     const insert = host.define("dma window: map memory", (cpu) => {
       this.insertAll(cpu)
       return host.leave(cpu)
@@ -47,27 +54,52 @@ export class MemoryWindow {
     else this.reason = MAP_MASK_TOO_NARROW
   }
 
-  /** Both pieces or none. */
+  /** All pieces between the holes, or none. */
   private insertAll(cpu: number): void {
-    if (this.insert(cpu, 0, this.holeStart)) {
-      if (this.insert(cpu, this.holeEnd, this.memoryBytes)) return
-      if (this.holeStart > 0) this.table.remove(cpu, 0, this.holeStart / this.pageBytes)
+    const { holes, memoryBytes, pageBytes, table } = this
+    const inserted: Array<Piece> = []
+    let start = 0
+    for (const hole of [...holes, { start: memoryBytes, end: memoryBytes }]) {
+      const piece = { start, end: hole.start }
+      start = hole.end
+      if (piece.start === piece.end) continue
+      if (table.insert(cpu, piece.start / pageBytes, pagesOf(piece, pageBytes), piece.start, BIDIRECTIONAL) !== 0) {
+        for (const done of inserted) table.remove(cpu, done.start / pageBytes, pagesOf(done, pageBytes))
+        this.reason = MAP_TABLE_REFUSED
+        return
+      }
+      inserted.push(piece)
     }
-    this.reason = MAP_TABLE_REFUSED
-  }
-
-  /** True when the table took the entries. */
-  private insert(cpu: number, from: PhysAddr, to: PhysAddr): boolean {
-    const first = from / this.pageBytes
-    const pageCount = (to - from) / this.pageBytes
-    return pageCount === 0 || this.table.insert(cpu, first, pageCount, from, BIDIRECTIONAL) === 0
   }
 
   /** MAP_OK, or why memory cannot be reached through it. What is no memory is not looked for: the device will fault. */
   readonly reasonAt = (phys: PhysAddr, sizeBytes: number): number => {
-    if (this.reason !== MAP_OK) return this.reason
-    return phys < this.holeEnd && phys + sizeBytes > this.holeStart ? MAP_TABLE_REFUSED : MAP_OK
+    const { holes, reason } = this
+    if (reason !== MAP_OK) return reason
+    for (let index = 0; index < holes.length; index++) {
+      const { end, start } = holes[index]!
+      if (phys < end && phys + sizeBytes > start) return MAP_TABLE_REFUSED
+    }
+    return MAP_OK
   }
+}
+
+const pagesOf = ({ end, start }: Piece, pageBytes: number): number => (end - start) / pageBytes
+
+/** Memory that is not mapped, in whole pages of the IOMMU. */
+const holesOf = ({ ownMemory, pageShift, reserved = [] }: Table, memoryBytes: number): ReadonlyArray<Piece> => {
+  const pageBytes = 2 ** pageShift
+  const all = [...reserved]
+  if (ownMemory !== undefined) {
+    const firstPage = Math.floor(ownMemory.phys / pageBytes)
+    const endPage = Math.ceil((ownMemory.phys + ownMemory.sizeBytes) / pageBytes)
+    all.push({ firstPage, pageCount: endPage - firstPage })
+  }
+  const pages = { pageCount: memoryBytes / pageBytes, startPage: 0, isFirstPageReserved: false, reserved: all }
+  return new UsablePages(pages).holes.map(({ firstPage, pageCount }) => ({
+    start: firstPage * pageBytes,
+    end: (firstPage + pageCount) * pageBytes
+  }))
 }
 
 export interface WindowOptions {
