@@ -97,6 +97,7 @@ export type WorkCounts = Readonly<Record<(typeof WORK_NAMES)[number], number>>
 
 /** What the DMA API has done since the beginning, as data. */
 export interface Snapshot {
+  /** Maps and unmaps that asked a table for entries, or to clear them: of the iommu backend; 0 of the others. */
   readonly maps: number
   readonly unmaps: number
   readonly live: number
