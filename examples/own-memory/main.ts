@@ -6,12 +6,12 @@ import * as Layer from "effect/Layer"
 
 const PAGE = 4096
 const bytes = new Uint8Array(64 * PAGE)
-let free = 32 * PAGE
-const pages = {
+const free = Array.from({ length: 32 }, (_, index) => (63 - index) * PAGE)
+export const pages = {
   pageSizeBytes: PAGE,
   orderFor: (sizeBytes: number) => Math.ceil(Math.log2(Math.max(1, sizeBytes / PAGE))),
-  allocate: (order: number) => (free += PAGE * 2 ** order) - PAGE * 2 ** order,
-  free: () => {}
+  allocate: (order: number) => (order === 0 ? (free.pop() ?? -1) : -1), // single pages, no larger blocks
+  free: (phys: number) => void free.push(phys)
 }
 const translations = new Map<number, number>()
 const table = {

@@ -10,7 +10,7 @@ const texts = {
   AddressSpaceFull: "no range of bus addresses that long is free; unmap something",
   MaskTooNarrow: "the device's mask or the table's window does not reach that far; no unmap will help",
   TableRefused: "the translation table did not take the entries; a later try may succeed",
-  OutOfMemory: "no pages are free for coherent memory",
+  OutOfMemory: "no pages are free for coherent memory where the device reaches them",
   BounceFull: "no slots of the bounce buffer are free; unmap something",
   Invalid:
     "no buffer, one that is too long or lies across the device's segment boundary, or an alignment that the IOMMU's " +

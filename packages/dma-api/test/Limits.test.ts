@@ -100,8 +100,9 @@ describe("coherent memory below a narrow mask", () => {
       expect([bytes[phys], bytes[phys + sizeBytes - 1]]).toEqual([0, 0])
     }
     expect(device.counters.failures.some((count) => count > 0)).toBe(false)
+    // None is free there, but was and may be again: the mask is wide enough.
     expect(device.allocCoherent(0, PAGE_BYTES)).toBeUndefined()
-    expect([device.failure[0], pages.pagesUsed]).toEqual([MAP_MASK_TOO_NARROW, taken + BLOCK_PAGES])
+    expect([device.failure[0], pages.pagesUsed]).toEqual([MAP_OUT_OF_MEMORY, taken + BLOCK_PAGES])
     // What lies above was not lost.
     while (pages.pagesUsed < pages.pageCount) expect(pages.allocate(0)).toBeGreaterThanOrEqual(ZONE_BYTES)
     expect(device.allocCoherent(0, PAGE_BYTES)).toBeUndefined()
@@ -117,7 +118,21 @@ describe("coherent memory below a narrow mask", () => {
     device.limits.coherentMask = windowStart + PAGE_BYTES - 1
     expect(device.allocCoherent(0, PAGE_BYTES)).toMatchObject({ busAddr: windowStart, phys: 0 })
     expect(device.allocCoherent(0, PAGE_BYTES)).toBeUndefined()
-    expect([device.failure[0], pages.pagesUsed]).toEqual([MAP_MASK_TOO_NARROW, 1])
+    expect([device.failure[0], pages.pagesUsed]).toEqual([MAP_OUT_OF_MEMORY, 1])
+    device.limits.coherentMask = windowStart + PAGE_BYTES - 2
+    expect(device.allocCoherent(0, PAGE_BYTES)).toBeUndefined()
+    expect(device.failure[0]).toBe(MAP_MASK_TOO_NARROW)
+  })
+
+  it.each([
+    [0, "more pages"],
+    [PAGE_BYTES, "more pages"],
+    [-PAGE_BYTES, "no memory"]
+  ])("pages of one's own that are handed out without end are found: each %i bytes behind the last", (step, message) => {
+    let next = 2 ** 24
+    const pages = { pageSizeBytes: PAGE_BYTES, orderFor: () => 0, allocate: () => (next += step), free: () => {} }
+    const device = setUp("direct", { pages }).dma.attach("old0", step < 0 ? MASK_32 : 0xffff)
+    expect(() => device.allocCoherent(0, PAGE_BYTES)).toThrow(message)
   })
 })
 

@@ -4,6 +4,7 @@
  * MODEL: memory has no zones. A block that must lie low is searched for: what the page allocator offers higher up is
  * held until one fits or none is left, and then given back, which takes no time.
  */
+import { fail } from "@vnic/sim/core"
 import type { Pages, PhysAddr } from "./types.ts"
 
 /** Where coherent blocks come from. */
@@ -13,25 +14,30 @@ export interface CoherentMemory {
   readonly bytes: Uint8Array
 }
 
-/** No block of that size is free. */
+/** No block of that size is free, or none of those that begin low enough. */
 export const BLOCK_NONE: PhysAddr = -1
-/** Blocks may be free, but none that begins low enough. */
+/** No block can begin low enough, whatever is free. */
 export const BLOCK_TOO_HIGH: PhysAddr = -2
 
 /** A zeroed block of at least `sizeBytes` that begins at `startMax` or below; BLOCK_NONE or BLOCK_TOO_HIGH. */
-export function allocateBlock({ bytes, pages }: CoherentMemory, sizeBytes: number, startMax: PhysAddr): PhysAddr {
+export function allocateBlock(memory: CoherentMemory, sizeBytes: number, startMax: PhysAddr): PhysAddr {
   if (startMax < 0) return BLOCK_TOO_HIGH
+  const { bytes, pages } = memory
   const order = pages.orderFor(sizeBytes)
+  const blocksMax = bytes.length / blockBytes(memory, sizeBytes)
   const tooHigh: Array<PhysAddr> = []
   let phys = pages.allocate(order)
   while (phys > startMax) {
     tooHigh.push(phys)
+    if (tooHigh.length > blocksMax) fail("more pages were handed out than there is memory")
     phys = pages.allocate(order)
   }
   // The last one first, so that the page allocator's free lists are as they were.
   for (const held of tooHigh.toReversed()) pages.free(held)
-  if (phys < 0) return tooHigh.length > 0 ? BLOCK_TOO_HIGH : BLOCK_NONE
-  bytes.fill(0, phys, phys + pages.pageSizeBytes * 2 ** order)
+  if (phys < 0) return BLOCK_NONE
+  const end = phys + blockBytes(memory, sizeBytes)
+  if (end > bytes.length) fail("pages were handed out that are no memory")
+  bytes.fill(0, phys, end)
   return phys
 }
 

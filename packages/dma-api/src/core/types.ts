@@ -26,7 +26,7 @@ export const MAP_OK = 0
 export const MAP_ADDRESS_SPACE_FULL = 1
 export const MAP_MASK_TOO_NARROW = 2
 export const MAP_TABLE_REFUSED = 3
-/** Coherent memory only: no page was left. */
+/** Coherent memory only: no pages were left, or none as low as the device needs them. */
 export const MAP_OUT_OF_MEMORY = 4
 /** No slots of the bounce buffer were left. */
 export const MAP_BOUNCE_FULL = 5
@@ -100,7 +100,7 @@ export interface Host {
 export interface Pages {
   readonly pageSizeBytes: number
   orderFor(sizeBytes: number): number
-  /** A block of 2^order pages, or -1. */
+  /** A block of 2^order pages at a multiple of its size, in memory; or -1. */
   allocate(order: number): PhysAddr
   free(phys: PhysAddr): void
 }
