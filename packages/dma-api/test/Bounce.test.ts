@@ -12,6 +12,7 @@ import {
   MAP_BOUNCE_FULL,
   MAP_INVALID,
   MAP_MASK_TOO_NARROW,
+  MAP_OK,
   SLOT_BYTES,
   TO_DEVICE,
   type BounceSettings
@@ -133,6 +134,28 @@ describe("a pool that is full", () => {
     expect(dma.snapshot().bounce).toMatchObject({ slots: 16, slotsUsed: 16, slotsUsedMax: 16, full: 1 })
     device.unmapSingle(0, mapped[1]!, 4 * SLOT_BYTES, FROM_DEVICE)
     expect(device.mapSingle(0, BUFFER, 4 * SLOT_BYTES, FROM_DEVICE)).toBe(mapped[1])
+  })
+
+  test.prop(
+    [
+      fc.constantFrom(0, 511, 0x7ff, 0xfff, 0x1fff, 0xffff),
+      fc.constantFrom(511, 0x7ff, 0xfff, 0x1fff, 0xffff, Number.MAX_SAFE_INTEGER),
+      fc.nat(0x4fff),
+      fc.oneof(fc.constantFrom(100, 4096, 8 * SLOT_BYTES), fc.integer({ min: 1, max: 9 * SLOT_BYTES }))
+    ],
+    { numRuns: 200 }
+  )("is said to be so where an unmap would help, and nowhere else", (minAlignMask, segBoundaryMask, at, sizeBytes) => {
+    const failureOf = (isFull: boolean) => {
+      const { device } = bounceWorld(SMALL)
+      while (isFull && device.mapSingle(0, BUFFER, 1, FROM_DEVICE) >= 0);
+      device.dmaSetMinAlignMask(minAlignMask)
+      device.dmaSetSegBoundary(segBoundaryMask)
+      device.mapSingle(0, BUFFER + at, sizeBytes, FROM_DEVICE)
+      return device.failure[0]
+    }
+    const empty = failureOf(false)
+    expect([MAP_OK, MAP_INVALID]).toContain(empty)
+    expect(failureOf(true)).toBe(empty === MAP_OK ? MAP_BOUNCE_FULL : MAP_INVALID)
   })
 
   it("fails a list as a whole, and copies nothing back", () => {

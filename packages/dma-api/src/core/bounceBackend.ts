@@ -9,7 +9,6 @@ import type { DeviceLimits } from "./device.ts"
 import { DirectBackend, type DirectOptions } from "./directBackend.ts"
 import { directionOfTag, KIND_COHERENT as kindCoherent, kindOfTag } from "./mappings.ts"
 import { BOUNCE_NONE, type Swiotlb } from "./swiotlb.ts"
-import { SLOT_BYTES } from "./swiotlbSlots.ts"
 import {
   ATTR_MMIO as attrMmio,
   ATTR_SKIP_CPU_SYNC as attrSkipCpuSync,
@@ -85,20 +84,10 @@ export class BounceBackend implements Backend {
   private readonly mapBounced = (cpu: number): number => {
     const { ends, swiotlb } = this
     const busAddr = swiotlb.taken[cpu]!
-    if (busAddr === BOUNCE_NONE) return ends.mapFailed(cpu, this.isTooLong(cpu) ? MAP_INVALID : MAP_BOUNCE_FULL)
+    if (busAddr === BOUNCE_NONE) return ends.mapFailed(cpu, swiotlb.canEverFit(cpu) ? MAP_BOUNCE_FULL : MAP_INVALID)
     if (busAddr + this.calls.sizes[cpu]! - 1 > this.limits.mask) return swiotlb.beginGive(cpu, busAddr, this.givenUp)
     this.isSynced = true
     return ends.mapDone(cpu, busAddr)
-  }
-
-  /** Would the buffer, with the address bits that it keeps, not fit into one piece of an empty pool either? */
-  private readonly isTooLong = (cpu: number): boolean => {
-    const { minAlignMask, segBoundaryMask } = this.limits
-    const sizeBytes = this.calls.sizes[cpu]!
-    const keptBytes = this.calls.phys[cpu]! & minAlignMask
-    // A slot is handed out whatever the boundary.
-    const isAcross = sizeBytes > Math.max(SLOT_BYTES, segBoundaryMask + 1)
-    return isAcross || keptBytes + sizeBytes > this.swiotlb.maxBytes(0)
   }
 
   readonly beginUnmap = (cpu: number): number => {

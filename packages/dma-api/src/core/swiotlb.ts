@@ -200,6 +200,11 @@ export class Swiotlb {
     return this.thens[cpu]!
   }
 
+  /** Could the buffer that the CPU asked room for last be had, with all its limits, if nothing was in the pool? */
+  readonly canEverFit = (cpu: number): boolean => {
+    return this.slots.canEverFit(this.requests[cpu]!)
+  }
+
   /** MODEL: a slot that is looked at or written costs what a word of a bitmap does: a load from a table, a compare. */
   private readonly spendSteps = (cpu: number): void => {
     const { bitmapSearchPs, bitmapWordPs } = this.costs

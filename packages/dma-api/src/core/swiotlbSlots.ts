@@ -94,6 +94,17 @@ export class SwiotlbSlots {
     return SLOT_NONE
   }
 
+  /** Would such an allocation succeed if no slot was in use? */
+  readonly canEverFit = ({ alignedTo, alignMask, boundaryMask, count }: SlotRequest): boolean => {
+    const { setSlots, slotCount } = this
+    for (let slot = 0; slot < slotCount; slot++) {
+      const address = this.addressOf(slot)
+      const isRoom = (slot & (setSlots - 1)) + count <= setSlots && isInside(address, count, boundaryMask)
+      if (isRoom && (address & alignMask) === alignedTo) return true
+    }
+    return false
+  }
+
   private readonly use = (area: number, slot: number, count: number): void => {
     const { areaSlots, runs } = this
     runs.fill(0, slot, slot + count)
