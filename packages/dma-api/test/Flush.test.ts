@@ -205,6 +205,46 @@ describe.each(FLUSHES)("random histories, %s", (flush) => {
   })
 })
 
+describe("pages that mappings share", () => {
+  const staleOf = ({ dma }: ReturnType<typeof makeWorld>) => dma.snapshot().flush
+
+  it.each(["lazy-global", "lazy-per-cpu"] as const)("%s: are stale from their last unmap to the next map", (flush) => {
+    const host = makePlainHost()
+    const world = makeWorld(flush, { allocator: "identity" }, host)
+    const { device } = world
+    const other = world.dma.attach("nic1", MASK_32)
+    const [two, one] = [2 * PAGE_BYTES, PAGE_BYTES]
+    device.mapSingle(0, 0x4000, two, TO_DEVICE)
+    device.mapSingle(0, 0x5000, one, TO_DEVICE)
+    device.unmapSingle(0, 0x4000, two, TO_DEVICE)
+    // The second page is in use.
+    expect(staleOf(world)).toMatchObject({ staleBytes: one, staleBytesMax: one })
+    host.localPs[0]! += MS
+    device.unmapSingle(0, 0x5000, one, TO_DEVICE)
+    expect(staleOf(world)).toMatchObject({ staleBytes: two, staleBytesMax: two, staleBytePs: 0 })
+    host.localPs[0]! += MS
+    other.mapSingle(0, 0x4000, one, TO_DEVICE)
+    expect(staleOf(world)).toMatchObject({ staleBytes: one, staleBytePs: 2 * MS * one })
+    host.idleUntil(host.localPs[0]! + 50 * MS)
+    // The flush comes 10 ms after the first unmap; the other page was cleared a millisecond later.
+    const untilFlushed = (9 * MS + INVALIDATE_PS) * one
+    expect(staleOf(world)).toMatchObject({ staleBytes: 0, staleBytePs: 2 * MS * one + untilFlushed, unmapsFlushed: 2 })
+    other.unmapSingle(0, 0x4000, one, TO_DEVICE)
+    other.mapSingle(0, 0x4000, one, TO_DEVICE)
+    expect(staleOf(world)).toMatchObject({ staleBytes: 0, staleBytesMax: two })
+  })
+
+  it("strict: are stale while they are flushed, those that are not in use", () => {
+    const world = makeWorld("strict", { allocator: "identity" })
+    const { device } = world
+    device.mapSingle(0, 0x4000, 2 * PAGE_BYTES, TO_DEVICE)
+    device.mapSingle(0, 0x5000, PAGE_BYTES, TO_DEVICE)
+    device.unmapSingle(0, 0x4000, 2 * PAGE_BYTES, TO_DEVICE)
+    const staleBytePs = PAGE_BYTES * INVALIDATE_PS
+    expect(staleOf(world)).toMatchObject({ staleBytes: 0, staleBytesMax: PAGE_BYTES, staleBytePs })
+  })
+})
+
 /** Three buffers of the same page, which lie side by side on the bus and nowhere else. */
 const scattered = (phys: number) => {
   const list = makeScatterList(3)

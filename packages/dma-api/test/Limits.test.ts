@@ -1,4 +1,5 @@
 /** Goal: masks and limits are taken, refused and applied as the kernel does. */
+import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
 import {
   ALLOCATOR_NAMES,
@@ -218,15 +219,22 @@ describe("limits", () => {
     expect([failureOf(0x20_0000, 64), failureOf(0x4_0000_0000, 64)]).toEqual([MAP_MASK_TOO_NARROW, MAP_MASK_TOO_NARROW])
   })
 
-  it.each(ALLOCATOR_NAMES)("%s: what the table reserves is handed out to nobody", (allocator) => {
-    const reserved = [{ firstPage: 5, pageCount: 40 }]
-    const { dma, table } = setUp("iommu", { allocator }, { pageCount: 64, reserved })
-    const device = dma.attach("nic0", MASK_32)
-    for (let page = 0; page < 100; page++) device.mapSingle(0, page * PAGE_BYTES, 64, TO_DEVICE)
-    const pages = [...table.entries.keys()]
-    expect(pages.length).toBeGreaterThan(5)
-    expect(pages.filter((page) => page >= 5 && page < 45)).toEqual([])
-  })
+  test.prop([fc.constantFrom(...ALLOCATOR_NAMES), fc.nat({ max: 200 }), fc.integer({ min: 64, max: 150 })], {
+    numRuns: 60
+  })(
+    "what the table reserves is handed out to nobody, wherever its window begins",
+    (allocator, startPage, pageCount) => {
+      const reserved = [{ firstPage: 5, pageCount: 40 }]
+      const window = { windowStart: startPage * PAGE_BYTES, pageCount, reserved }
+      const { dma, table } = setUp("iommu", { allocator }, window)
+      const device = dma.attach("nic0", MASK_32)
+      // The table throws where something else is asked of it.
+      for (let page = 0; page < 255; page++) device.mapSingle(0, page * PAGE_BYTES, 64, TO_DEVICE)
+      const pages = [...table.entries.keys()]
+      expect(pages.length).toBeGreaterThan(0)
+      expect(pages.filter((page) => page >= 5 && page < 45)).toEqual([])
+    }
+  )
 
   it("sizes and boundaries that a driver may ask for", () => {
     const direct = setUp("direct").dma.attach("nic0", MASK_32)

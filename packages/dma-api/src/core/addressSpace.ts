@@ -18,12 +18,15 @@ import { LazyGlobalFlush } from "./flushLazyGlobal.ts"
 import { LazyPerCpuFlush } from "./flushLazyPerCpu.ts"
 import type { IovaAllocator } from "./iova/allocator.ts"
 import type { LockAcrossTableWrite } from "./iova/oneLock.ts"
+import { SharedPages } from "./sharedPages.ts"
 import type { DmaCosts, Host, Table } from "./types.ts"
 
 export interface AddressSpace {
   readonly table: Table
   readonly allocator: IovaAllocator
   readonly policy: FlushPolicy
+  /** Where live mappings may share pages. */
+  readonly shared: SharedPages | undefined
   /** Absent for tables that need no flush. */
   readonly gauge: FlushGauge | undefined
   /** Flushes a range at once and frees nothing; the same arguments as `beginFree`. */
@@ -62,21 +65,21 @@ export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
   // A page that is shared is freed first, and flushed when its last user goes: see iommuBackend.ts.
   const free: FreeRange =
     allocator.uses === undefined ? allocator.beginFree.bind(allocator) : (_cpu, _first, _pages, then) => then
+  const { uses } = allocator
+  const sharedWith = (policy: FlushPolicy, gauge?: FlushGauge): SharedPages | undefined =>
+    uses && new SharedPages({ host, table, policy, gauge, uses })
   const { invalidation } = table
   if (invalidation === undefined) {
-    return {
-      table,
-      allocator,
-      gauge: undefined,
-      policy: makeNoFlush(free),
-      flushNow: (_cpu, _first, _pages, then) => then
-    }
+    const policy = makeNoFlush(free)
+    const flushNow: FreeRange = (_cpu, _first, _pages, then) => then
+    return { table, allocator, gauge: undefined, policy, shared: sharedWith(policy), flushNow }
   }
   const gauge = new FlushGauge(host.count)
   const flushOptions = { host, invalidation, free, gauge, pageBytes, queuePs: costs.flushQueuePs }
   const strict = new StrictFlush(flushOptions, options.flushGranularity)
   const policy = isLazy ? makeLazy(flush, flushOptions) : strict
-  return { table, allocator, gauge, policy, flushNow: strict.beginFlush }
+  const shared = sharedWith(policy, isLazy ? gauge : undefined)
+  return { table, allocator, gauge, policy, shared, flushNow: strict.beginFlush }
 }
 
 const makeLazy = (flush: Exclude<FlushName, "strict">, options: ConstructorParameters<typeof LazyGlobalFlush>[0]) =>

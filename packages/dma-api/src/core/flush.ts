@@ -22,8 +22,11 @@ export type FlushGranularity = (typeof FLUSH_GRANULARITIES)[number]
 export type FreeRange = (cpu: number, first: number, pages: number, then: number) => number
 
 export interface FlushPolicy {
-  /** The entries of a range are cleared: flushes and frees it, now or later. */
-  beginRelease(cpu: number, first: number, pages: number, then: number): number
+  /**
+   * The entries of a range are cleared: flushes and frees it, now or later. Where others still use some of its pages,
+   * `stalePages` is how many were cleared.
+   */
+  beginRelease(cpu: number, first: number, pages: number, then: number, stalePages?: number): number
   /** Pages that were unmapped and wait to be freed. */
   readonly queuedPages: number
 }
@@ -47,9 +50,10 @@ export class StrictFlush implements FlushPolicy {
   readonly queuedPages = 0
   declare private readonly options: FlushOptions
   declare private readonly isPageSelective: boolean
-  /** The range that each CPU flushes, when it was cleared, and what comes then. */
+  /** The range that each CPU flushes, how much of it was cleared and when, and what comes then. */
   declare private readonly firsts: Int32Array
   declare private readonly pageCounts: Int32Array
+  declare private readonly stalePages: Int32Array
   declare private readonly clearedAtPs: Float64Array
   declare private readonly thens: Int32Array
   declare private readonly flushed: number
@@ -61,34 +65,43 @@ export class StrictFlush implements FlushPolicy {
     this.isPageSelective = granularity === "page"
     this.firsts = new Int32Array(host.count)
     this.pageCounts = new Int32Array(host.count)
+    this.stalePages = new Int32Array(host.count)
     this.clearedAtPs = new Float64Array(host.count)
     this.thens = new Int32Array(host.count)
     this.flushed = host.define("strict flush: done", (cpu) => this.release(cpu))
     this.flushedOnly = host.define("strict flush: done, not freed", (cpu) => this.finish(cpu))
   }
 
-  readonly beginRelease = (cpu: number, first: number, pages: number, then: number): number => {
-    return this.flush(cpu, first, pages, then, this.flushed)
+  readonly beginRelease = (cpu: number, first: number, pages: number, then: number, stalePages = pages): number => {
+    return this.flush(cpu, first, pages, then, this.flushed, stalePages)
   }
 
   /** The entries of a range are cleared: flushes them, and frees nothing. */
   readonly beginFlush = (cpu: number, first: number, pages: number, then: number): number => {
-    return this.flush(cpu, first, pages, then, this.flushedOnly)
+    return this.flush(cpu, first, pages, then, this.flushedOnly, pages)
   }
 
-  private readonly flush = (cpu: number, first: number, pages: number, then: number, done: number): number => {
+  private readonly flush = (
+    cpu: number,
+    first: number,
+    pages: number,
+    then: number,
+    done: number,
+    stalePages: number
+  ): number => {
     const { host, invalidation, pageBytes } = this.options
     this.thens[cpu] = then
     this.firsts[cpu] = first
     this.pageCounts[cpu] = pages
+    this.stalePages[cpu] = stalePages
     this.clearedAtPs[cpu] = host.localPs[cpu]!
-    this.options.gauge.opened(pages * pageBytes)
+    this.options.gauge.opened(stalePages * pageBytes)
     return this.isPageSelective ? invalidation.beginPages(cpu, first, pages, done) : invalidation.beginAll(cpu, done)
   }
 
   private readonly finish = (cpu: number): number => {
     const { host, pageBytes } = this.options
-    this.options.gauge.closed(this.pageCounts[cpu]! * pageBytes, host.localPs[cpu]! - this.clearedAtPs[cpu]!)
+    this.options.gauge.closed(this.stalePages[cpu]! * pageBytes, host.localPs[cpu]! - this.clearedAtPs[cpu]!)
     return this.thens[cpu]!
   }
 

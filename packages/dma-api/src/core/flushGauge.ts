@@ -82,6 +82,17 @@ export class FlushGauge {
     if (this.staleBytes > this.staleBytesMax) this.staleBytesMax = this.staleBytes
   }
 
+  /** Bytes that were cleared at `clearedAtPs`, with `begun` as it was then, are mapped again just as they were. */
+  readonly mappedAgain = (bytes: number, begun: number, clearedAtPs: number, atPs: number): void => {
+    if (begun < this.closedBelow) return
+    const { waiting } = this
+    const at = (begun & this.mask) * STRIDE
+    waiting[at + BYTES]! -= bytes
+    waiting[at + SUM_BYTE_PS]! -= (clearedAtPs - waiting[at + SINCE_PS]!) * bytes
+    this.staleBytes -= bytes
+    this.staleBytePs += (atPs - clearedAtPs) * bytes
+  }
+
   /** A flush of everything begins; its number. */
   readonly begin = (): number => {
     this.begun++

@@ -47,12 +47,12 @@ export class LazyGlobalFlush implements FlushPolicy {
     this.timerLocked = host.define("deferred unmap: timer, locked", (cpu) => this.flushAfterTime(cpu))
   }
 
-  readonly beginRelease = (cpu: number, first: number, pages: number, then: number): number => {
+  readonly beginRelease = (cpu: number, first: number, pages: number, then: number, stalePages = pages): number => {
     const { host, pageBytes } = this.options
     this.firsts[cpu] = first
     this.pageCounts[cpu] = pages
     this.thens[cpu] = then
-    this.options.gauge.cleared(pages * pageBytes, host.localPs[cpu]!)
+    this.options.gauge.cleared(stalePages * pageBytes, host.localPs[cpu]!)
     return host.lock(cpu, this.lock, this.locked)
   }
 

@@ -68,14 +68,14 @@ export class LazyPerCpuFlush implements FlushPolicy {
     this.timerFlushDone = host.define("flush queue: timer, flushed", (cpu) => this.freeAll(cpu))
   }
 
-  readonly beginRelease = (cpu: number, first: number, pages: number, then: number): number => {
+  readonly beginRelease = (cpu: number, first: number, pages: number, then: number, stalePages = pages): number => {
     const { gauge, host, pageBytes } = this.options
     this.firsts[cpu] = first
     this.pageCounts[cpu] = pages
     this.thens[cpu] = then
     this.rings[cpu] = cpu
     this.aims[cpu] = QUEUE
-    gauge.cleared(pages * pageBytes, host.localPs[cpu]!)
+    gauge.cleared(stalePages * pageBytes, host.localPs[cpu]!)
     return host.lock(cpu, this.locks[cpu]!, this.locked)
   }
 

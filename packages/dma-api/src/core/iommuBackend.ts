@@ -19,8 +19,8 @@ import { IOVA_NONE as iovaNone, type IovaAllocator } from "./iova/allocator.ts"
 import { boundaryBehind } from "./iova/usable.ts"
 import { directionOfTag, KIND_COHERENT as kindCoherent, kindOfTag } from "./mappings.ts"
 import { maskOf, reachOf } from "./masks.ts"
+import type { SharedPages } from "./sharedPages.ts"
 import {
-  BIDIRECTIONAL,
   MAP_ADDRESS_SPACE_FULL,
   MAP_INVALID,
   MAP_MASK_TOO_NARROW,
@@ -36,9 +36,6 @@ import {
 const ACCOUNT_DMA_API = accountDmaApi
 const IOVA_NONE = iovaNone
 const KIND_COHERENT = kindCoherent
-/** A table refused, with nothing set; or, of shared pages, with what it had set until then cleared again. */
-const REFUSED = 1
-const CLEARED = 2
 
 export interface IommuOptions {
   readonly host: Host
@@ -73,7 +70,8 @@ export class IommuBackend implements Backend {
   declare private readonly ends: MapEnds
   declare private readonly allocator: IovaAllocator
   declare private readonly table: Table
-  declare private readonly uses: Int32Array | undefined
+  /** Where live mappings may share pages. */
+  declare private readonly shared: SharedPages | undefined
   declare private readonly coherent: CoherentMemory
   declare private readonly systemPageBytes: number
   declare private readonly windowStartPage: number
@@ -83,8 +81,7 @@ export class IommuBackend implements Backend {
   declare private readonly firstPages: Int32Array
   declare private readonly pageCounts: Int32Array
   declare private readonly allocated: number
-  declare private readonly givenUp: number
-  declare private readonly cleared: number
+  declare private readonly refused: number
   declare private readonly removable: number
   declare private readonly sharedFreed: number
 
@@ -98,7 +95,7 @@ export class IommuBackend implements Backend {
     this.ends = context.ends
     this.allocator = allocator
     this.table = table
-    this.uses = allocator.uses
+    this.shared = space.shared
     this.coherent = options.coherent
     this.systemPageBytes = options.coherent.pages.pageSizeBytes
     this.pageShift = table.pageShift
@@ -108,17 +105,20 @@ export class IommuBackend implements Backend {
     this.mapOtherPs = costs.mapOtherPs
     this.unmapOtherPs = costs.unmapOtherPs
     this.optMappingBytes = allocator.optPages === 0 ? this.maxMappingBytes : allocator.optPages * this.pageBytes
-    this.mergeBoundary = this.uses === undefined ? this.pageMask : 0
+    this.mergeBoundary = this.shared === undefined ? this.pageMask : 0
     this.requiredMask = maskOf(table.windowStart + table.pageCount * this.pageBytes)
     this.firstPages = new Int32Array(host.count)
     this.pageCounts = new Int32Array(host.count)
     this.allocated = host.define("dma map: allocated", (cpu) => this.insert(cpu))
-    this.givenUp = host.define("dma map: given up", (cpu) => this.ends.mapFailed(cpu, MAP_TABLE_REFUSED))
-    this.cleared = host.define("dma map: cleared", (cpu) => this.release(cpu, this.givenUp))
+    const givenUp = host.define("dma map: given up", (cpu) => this.ends.mapFailed(cpu, MAP_TABLE_REFUSED))
+    this.refused =
+      this.shared === undefined
+        ? givenUp
+        : host.define("dma map: undo", (cpu) => this.shared!.beginUndo(cpu, this.firstPages[cpu]!, givenUp))
     this.removable = host.define("dma unmap: remove", (cpu) => this.remove(cpu))
-    this.sharedFreed = host.define("dma unmap: shared", (cpu) => this.removeUnused(cpu))
+    this.sharedFreed = host.define("dma unmap: shared", (cpu) => this.removeShared(cpu))
     this.limitsChanged()
-    if (this.uses === undefined) {
+    if (this.shared === undefined) {
       this.lists = new IommuLists(this)
       this.ranges = new IommuRanges(this)
     }
@@ -202,12 +202,12 @@ export class IommuBackend implements Backend {
     const offset = phys & this.pageMask
     const direction = directionOfTag(this.calls.tags[cpu]!)
     const refusal =
-      this.uses === undefined
-        ? this.table.insert(cpu, first, pages, phys - offset, direction) && REFUSED
-        : this.insertShared(cpu, first, pages, this.uses)
+      this.shared === undefined
+        ? this.table.insert(cpu, first, pages, phys - offset, direction)
+        : this.shared.insert(cpu, first, pages)
     if (refusal !== 0) {
       this.firstPages[cpu] = first
-      return allocator.beginFree(cpu, first, pages, refusal === CLEARED ? this.cleared : this.givenUp)
+      return allocator.beginFree(cpu, first, pages, this.refused)
     }
     allocator.endAllocate(cpu)
     return this.ends.mapDone(cpu, this.busAddrOf(first) + offset)
@@ -215,7 +215,7 @@ export class IommuBackend implements Backend {
 
   /** Why the allocator had no range. */
   private readonly reasonOf = (cpu: number): number => {
-    if (this.uses !== undefined) return this.liesAcrossBoundary(cpu) ? MAP_INVALID : MAP_MASK_TOO_NARROW
+    if (this.shared !== undefined) return this.liesAcrossBoundary(cpu) ? MAP_INVALID : MAP_MASK_TOO_NARROW
     const alignment = this.alignmentAt(cpu, this.calls.phys[cpu]!)
     return this.reasonFor(this.pageCounts[cpu]!, alignment, this.reachOf(cpu), this.boundary)
   }
@@ -235,35 +235,6 @@ export class IommuBackend implements Backend {
     return allocator.canEverFit(pages, alignment, reach) ? MAP_INVALID : MAP_MASK_TOO_NARROW
   }
 
-  /**
-   * Sets the entries of pages without another user. MODEL: both ways, whatever the direction: users of one page
-   * may differ in it.
-   */
-  private readonly insertShared = (cpu: number, first: number, pages: number, uses: Int32Array): number => {
-    const { table } = this
-    for (let page = first; page < first + pages; page++) {
-      const from = page
-      while (page < first + pages && uses[page] === 1) page++
-      if (page === from) continue
-      if (table.insert(cpu, from, page - from, this.busAddrOf(from), BIDIRECTIONAL) === 0) continue
-      return this.removeShared(cpu, first, from, uses, 1) ? CLEARED : REFUSED
-    }
-    return 0
-  }
-
-  /** Clears the entries of pages in [from, to) with so many users; true when there was one. */
-  private readonly removeShared = (cpu: number, from: number, to: number, uses: Int32Array, users: number): boolean => {
-    let isRemoved = false
-    for (let page = from; page < to; page++) {
-      const start = page
-      while (page < to && uses[page] === users) page++
-      if (page === start) continue
-      this.table.remove(cpu, start, page - start)
-      isRemoved = true
-    }
-    return isRemoved
-  }
-
   readonly beginUnmap = (cpu: number): number => {
     const busAddr = this.calls.bus[cpu]!
     this.firstPages[cpu] = this.pageOf(busAddr)
@@ -276,24 +247,13 @@ export class IommuBackend implements Backend {
     const first = this.firstPages[cpu]!
     const pages = this.pageCounts[cpu]!
     // A shared page has its users counted first: who maps it while the flush runs must see that it has none.
-    if (this.uses !== undefined) return this.allocator.beginFree(cpu, first, pages, this.sharedFreed)
+    if (this.shared !== undefined) return this.allocator.beginFree(cpu, first, pages, this.sharedFreed)
     this.table.remove(cpu, first, pages)
     return this.space.policy.beginRelease(cpu, first, pages, this.calls.thens[cpu]!)
   }
 
-  /**
-   * MODEL: a shared page may be mapped again before the flush that covers it. What the device may still find in
-   * its cache until then is the same translation: there is no other.
-   */
-  private readonly removeUnused = (cpu: number): number => {
-    const first = this.firstPages[cpu]!
-    const then = this.calls.thens[cpu]!
-    const isRemoved = this.removeShared(cpu, first, first + this.pageCounts[cpu]!, this.uses!, 0)
-    return isRemoved ? this.release(cpu, then) : then
-  }
-
-  private readonly release = (cpu: number, then: number): number => {
-    return this.space.policy.beginRelease(cpu, this.firstPages[cpu]!, this.pageCounts[cpu]!, then)
+  private readonly removeShared = (cpu: number): number => {
+    return this.shared!.beginRemove(cpu, this.firstPages[cpu]!, this.pageCounts[cpu]!, this.calls.thens[cpu]!)
   }
 
   readonly syncForCpu = (): void => {}
