@@ -121,8 +121,9 @@ export interface Table {
   /** Makes `pageCount` pages from `iovaPage` on translate to `phys`; 0, or a refusal with nothing left set. */
   insert(cpu: number, iovaPage: number, pageCount: number, phys: PhysAddr, direction: Direction): number
   /**
-   * Clears their entries and no others, with `identity` also a part of what one insert set. Without `invalidation` they translate to nothing from now on; with it a device may
-   * still use what its IOTLB holds until they are invalidated.
+   * Clears their entries and no others, with `identity` also a part of what one insert set. Without `invalidation`
+   * they translate to nothing from now on; with it a device may still use what its IOTLB holds until they are
+   * invalidated.
    */
   remove(cpu: number, iovaPage: number, pageCount: number): void
   /** Present where translations are cached and must be invalidated by the one who removes them. */

@@ -98,7 +98,7 @@ export class VtdTable {
     return code
   }
 
-  /** Unmaps pages, whatever they were mapped with; what a device holds of them is its to use until it is invalidated. */
+  /** Unmaps pages, whatever they were mapped with; what a device holds of them is its to use until invalidated. */
   readonly remove = (cpu: number, iovaPage: number, count: number): void => {
     this.stage.unmap(iovaPage, count)
     this.spend(cpu, this.costs.removePs)
