@@ -41,6 +41,7 @@ function callsOf(name: AllocatorName): Calls {
     startPage: 0,
     isFirstPageReserved: true,
     reserved: [],
+    tableName: "IOVA",
     pagesBelow4GiB: PAGES_BELOW_4_GIB,
     host,
     costs: COSTS

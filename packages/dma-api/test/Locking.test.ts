@@ -168,7 +168,7 @@ describe("several CPUs", () => {
   it.each(settings)("%i CPUs, lock across %s: contention, no overlap, nothing left", (cpuCount, across) => {
     const { cpus, device, dma, lock, table, waitPs } = contend(cpuCount, across, 60)
     expect(waitPs).toBeGreaterThan(0)
-    expect(lock).toMatchObject({ name: "TCE table lock", grants: cpuCount * 60 * 2 })
+    expect(lock).toMatchObject({ name: "IOVA table lock", grants: cpuCount * 60 * 2 })
     expect([...device.counters.maps]).toEqual([0, cpuCount * 60, 0])
     expect([...device.counters.unmaps]).toEqual([0, cpuCount * 60, 0])
     expect(table.entries.size).toBe(0)

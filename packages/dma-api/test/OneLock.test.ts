@@ -173,7 +173,7 @@ describe("the bitmap under its lock", () => {
       expect(lives.length + failures).toBe(cpuCount * 150)
       expect(allocator.pagesUsed).toBe(0)
       const [lock] = world.cpus.lockCounts()
-      expect(lock).toMatchObject({ name: "TCE table lock", grants: cpuCount * 150 + lives.length })
+      expect(lock).toMatchObject({ name: "IOVA table lock", grants: cpuCount * 150 + lives.length })
       const { allocations, frees } = allocator.work
       expect(allocations[WORK_LOCKS]! + frees[WORK_LOCKS]!).toBe(lock!.grants)
       expect(allocations[WORK_NODES]).toBe(0)

@@ -57,6 +57,7 @@ export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
     costs,
     pageShift: table.pageShift,
     ...windowPagesOf(table),
+    tableName: options.table.name ?? "IOVA",
     pagesBelow4GiB: Math.max(0, (PAST_4_GIB - table.windowStart) / pageBytes)
   }
   // What is freed later is freed without the lock that its unmap would have held.

@@ -110,6 +110,8 @@ export interface Pages {
  * It books its own CPU time (a hypercall, a table walk, an invalidation) to the CPU that calls.
  */
 export interface Table {
+  /** What locks that guard its addresses are called after; "IOVA" where it is left out. */
+  readonly name?: string
   /** log2 of the IOMMU page, 12 for 4 KiB. */
   readonly pageShift: number
   /** Bus address of entry 0. */

@@ -50,6 +50,7 @@ export interface WindowShape {
 }
 
 export const windowOf = (shape: WindowShape, host: Host = makeSerialHost(2)): IovaWindow => ({
+  tableName: "IOVA",
   pageShift: 12,
   startPage: 0,
   reserved: [],

@@ -37,6 +37,7 @@ export function makeWorld(cpuCount: number, changes: Partial<IovaWindow> = {}): 
     reserved: [],
     host: cpus,
     costs: IOVA_COSTS,
+    tableName: "IOVA",
     pagesBelow4GiB: 1 << 20,
     ...changes
   }

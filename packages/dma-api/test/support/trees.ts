@@ -31,6 +31,7 @@ export const COSTS = {
 
 /** A window of so many pages, the first reserved, of which all or some lie below 4 GiB. */
 export const windowOf = (pageCount: number, pagesBelow4GiB = pageCount, host: Host = makePlainHost()): IovaWindow => ({
+  tableName: "IOVA",
   pageCount,
   pageShift: 12,
   startPage: 0,

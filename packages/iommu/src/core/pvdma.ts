@@ -63,6 +63,7 @@ const LIST_MAX = TCE_LIST_ENTRIES_MAX
 const swap = byteSwap
 
 export class Pvdma {
+  readonly name = "TCE"
   declare readonly pageShift: number
   /** Bus address of page 0 of the window. */
   declare readonly windowStart: number

@@ -84,6 +84,8 @@ export interface WindowPages {
 
 /** The window that is divided up. */
 export interface IovaWindow extends WindowPages {
+  /** What its table is called in the names of locks. */
+  readonly tableName: string
   /** log2 of the IOMMU page, 12 for 4 KiB. */
   readonly pageShift: number
   /** Picoseconds on a CPU's clock and what a lock costs come from here. */

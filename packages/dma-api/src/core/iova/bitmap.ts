@@ -114,7 +114,7 @@ export const makeBitmap = (window: WindowPages): Bitmap => new Bitmap(window)
 /** The bitmap under the one lock of its table, which may be held across the table write. */
 export const makeBitmapAllocator = (window: IovaWindow, lockAcrossTableWrite: LockAcrossTableWrite): OneLockAllocator =>
   makeOneLockAllocator(window, makeBitmap(window), {
-    lockName: "TCE table lock",
+    lockName: `${window.tableName} table lock`,
     lockAcrossTableWrite,
     stepCosts: bitmapStepCosts(window.costs)
   })

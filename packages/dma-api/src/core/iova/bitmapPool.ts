@@ -107,7 +107,7 @@ export class BitmapPoolAllocator implements IovaAllocator {
     this.poolOf = Int32Array.from({ length: host.count }, (_, cpu) => poolOfCpu(cpu, edition) & (poolCount - 1))
     this.hints = this.starts.slice(0, poolCount + 1)
     this.locks = this.hints.map((_, pool) =>
-      host.makeLock(pool === poolCount ? "TCE large pool lock" : `TCE pool ${pool} lock`)
+      host.makeLock(`${window.tableName} ${pool === poolCount ? "large pool" : `pool ${pool}`} lock`)
     )
     this.poolCount = poolCount
     this.lastPass = poolCount + (edition === "linux-3.10" ? 1 : 2)
