@@ -5,7 +5,7 @@ import { DEFAULT_PAGE_SHIFT, tceTableBytes } from "@vnic/iommu"
 import { ETHERNET_HEADER_SIZE_BYTES, FRAME_CHECK_SIZE_BYTES } from "@vnic/net-stack"
 import { FRAME_MAX_BYTES } from "@vnic/nic-device"
 import { findProfile, formatQuantity, profileSummaries, rateQuantity, sizeQuantity } from "@vnic/sim"
-import { IMIX_FRAME_BYTES } from "@vnic/traffic"
+import { IMIX_FRAME_BYTES, windowBytesMaxOf } from "@vnic/traffic"
 import { segmentBytesOf } from "./Frames.ts"
 import type { FieldProblem } from "./Problems.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
@@ -21,11 +21,6 @@ const WINDOW_STEP_BYTES = 64 * 1024
 const TABLE_PAGE_BYTES = 2 ** DEFAULT_PAGE_SHIFT
 /** What a frame has around an IP datagram. */
 const FRAMING_BYTES = ETHERNET_HEADER_SIZE_BYTES + FRAME_CHECK_SIZE_BYTES
-/**
- * Segments under way, of all streams together, that the traffic surely keeps wire times for: its records go round in
- * powers of two, for windows of up to twice the next one.
- */
-const SEGMENTS_UNDER_WAY_MAX = 2 ** 20
 /** The device takes no longer frames while HLREG0.JUMBOEN is 0. */
 const MTU_BYTES_MAX = FRAME_MAX_BYTES - FRAMING_BYTES
 
@@ -170,7 +165,7 @@ const windowConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> =>
   const { traffic } = scenario
   const payload = segmentBytesOf(scenario)
   if (traffic.kind !== "closed-loop" || payload < 1) return []
-  const most = Math.floor(SEGMENTS_UNDER_WAY_MAX / traffic.streams) * payload
+  const most = windowBytesMaxOf(traffic.streams, payload)
   const sizeOfSegment = ["link.mtu", "traffic.frame", "traffic.timestamps"]
   if (traffic.windowBytes < payload) {
     const message = `${size(traffic.windowBytes)} is smaller than one segment of ${size(payload)}`

@@ -137,6 +137,12 @@ export type Settings = ResolvedScenario & {
   readonly runs: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
+/** A run without a result. */
+export interface Failure {
+  readonly name: string
+  readonly reason: string
+}
+
 /** Results of a scenario's runs. All but `wall` is a pure function of scenario, seed and version. */
 export interface Envelope {
   readonly schemaVersion: number
@@ -145,7 +151,10 @@ export interface Envelope {
   readonly version: string
   readonly seed: number
   readonly settings: Settings
+  /** Of those that ended. */
   readonly runs: ReadonlyArray<RunResult>
+  /** Those that did not; empty when all went well. */
+  readonly failed: ReadonlyArray<Failure>
   /** Wall-clock time of all runs together; left out where two results are to be compared byte by byte. */
   readonly wall?: { readonly seconds: number; readonly framesPerSecond: number }
 }

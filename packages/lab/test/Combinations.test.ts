@@ -1,6 +1,7 @@
 /** Settings that are good one by one and impossible together: each is refused, with what would be right. */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { windowBytesMaxOf } from "@vnic/traffic"
 import { describe, expect, it } from "vitest"
 import { parseScenario } from "../src/Scenario.ts"
 import { worldLayer } from "../src/World.ts"
@@ -70,7 +71,7 @@ describe("impossible combinations", () => {
     ["traffic: { kind: closed-loop, window: 1000 B }", "traffic.window: 1000 B is smaller than one segment of 1460 B"],
     [
       "traffic: { kind: closed-loop, window: 1 GiB }",
-      "traffic.window: 1 GiB is too large for 16 streams; 91 MiB would do"
+      "traffic.window: 1 GiB is too large for 16 streams; 255 MiB would do"
     ],
     [
       "host: { memory: 100000001 B }",
@@ -118,7 +119,7 @@ describe("impossible combinations", () => {
       [4095, 1518],
       [4096, 800]
     ] as const) {
-      const most = Math.floor(2 ** 20 / streams) * (frame - 58)
+      const most = windowBytesMaxOf(streams, frame - 58)
       const settings = [`traffic.streams=${streams}`, `traffic.frame=${frame} B`]
       await build([...settings, `traffic.window=${Math.min(most, 2 ** 30)} B`])
       if (most < 2 ** 29)

@@ -73,7 +73,8 @@ const table = (runs: ReadonlyArray<RunResult>, ...settings: ReadonlyArray<string
     version: "0.1.0",
     seed: base.seed,
     settings: { ...base, runs: overrides },
-    runs
+    runs,
+    failed: []
   }
   return renderTable(
     envelope,

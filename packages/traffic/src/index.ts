@@ -1,5 +1,5 @@
 export { IMIX_FRAME_BYTES } from "./core/openLoop.ts"
-export { segmentBytesOf } from "./core/closedLoop.ts"
+export { segmentBytesOf, windowBytesMaxOf } from "./core/closedLoop.ts"
 export * from "./Errors.ts"
 export * from "./Options.ts"
 export * from "./Traffic.ts"

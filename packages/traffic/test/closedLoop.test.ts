@@ -1,5 +1,6 @@
 import { fc, test as property } from "@fast-check/vitest"
 import { makePrng } from "@vnic/sim/core"
+import { lapCountOf, windowBytesMaxOf } from "@vnic/traffic/core"
 import { describe, expect, it } from "vitest"
 import { closedLoop, makeIdealWorld, MS_PS } from "./idealWorld.ts"
 
@@ -40,6 +41,20 @@ describe("goodput at MTU 1500", () => {
     expect(report.goodputBits).toBe(report.inbound.frames * 6 * 8)
     expect(report.wireGbps).toBeCloseTo(10, 1)
   })
+})
+
+describe("the largest window", () => {
+  property.prop([fc.integer({ min: 1, max: 65_536 }), fc.integer({ min: 1, max: 9000 })])(
+    "is the last whose segments of all streams have their times kept",
+    (streams, segmentBytes) => {
+      const most = windowBytesMaxOf(streams, segmentBytes)
+      const laps = (windowBytes: number): number => lapCountOf(windowBytes, segmentBytes) * streams
+      expect(most % segmentBytes).toBe(0)
+      // Windows of less than 2 GiB are what anybody can ask for.
+      if (most < 2 ** 31) expect(laps(most)).toBeLessThanOrEqual(1 << 22)
+      if (most + segmentBytes < 2 ** 31) expect(laps(most + segmentBytes)).toBeGreaterThan(1 << 21)
+    }
+  )
 })
 
 describe("drops", () => {

@@ -5,24 +5,12 @@ import { version } from "../node/version.ts"
 import { type Envelope, type RunResult, SCHEMA_VERSION } from "../Result.ts"
 import type { Scenario } from "../Scenario.ts"
 
-/** A run without a result. */
-export interface Failure {
-  readonly name: string
-  readonly reason: string
-}
-
-/** What is written. */
-export interface Written extends Envelope {
-  /** Empty when all went well. */
-  readonly failed: ReadonlyArray<Failure>
-}
-
 /** The envelope of a scenario's runs; without wall-clock time where that is not wanted. */
 export const envelopeOf = (
   scenario: Scenario,
   results: ReadonlyArray<Result.Result<{ readonly result: RunResult }, RunFailed>>,
   wallSeconds: number | undefined
-): Written => {
+): Envelope => {
   const runs = results.filter(Result.isSuccess).map(({ success }) => success.result)
   const failures = results.filter(Result.isFailure).map(({ failure }) => failure)
   const frames = runs.reduce((sum, result) => sum + result.frames.delivered, 0)

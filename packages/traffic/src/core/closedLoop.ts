@@ -70,6 +70,16 @@ const lapShiftOf = (segmentBytes: number): number => 31 - Math.clz32(segmentByte
 export const lapCountOf = (windowBytes: number, segmentBytes: number): number =>
   1 << (32 - Math.clz32((windowBytes >> lapShiftOf(segmentBytes)) + 2))
 
+/** Segments of all streams together whose wire times are kept, at most. */
+const LAPS_MAX = 1 << 22
+
+/** Largest window of so many streams, in whole segments: their wire times are kept. */
+export const windowBytesMaxOf = (streams: number, segmentBytes: number): number => {
+  const lapsMax = 2 ** (31 - Math.clz32(LAPS_MAX / streams))
+  const behind = (lapsMax - 2) * 2 ** lapShiftOf(segmentBytes)
+  return Math.floor((behind - 1) / segmentBytes) * segmentBytes
+}
+
 export class ClosedLoop implements FrameSource, LinkPeer {
   readonly kind = "closed-loop"
   declare readonly endpoints: StreamEndpoints

@@ -10,7 +10,7 @@ import {
   type StreamEndpoints
 } from "@vnic/net-stack/core"
 import { fail, type FramePool, type Memory, type Timeline } from "@vnic/sim/core"
-import { type ClosedLoop, lapCountOf, makeClosedLoop, segmentBytesOf } from "./closedLoop.ts"
+import { type ClosedLoop, makeClosedLoop, segmentBytesOf, windowBytesMaxOf } from "./closedLoop.ts"
 import { DATAGRAM_SINK_OUTSIDE_BYTES, type DatagramSink, makeDatagramSink } from "./datagramSink.ts"
 import { type Link, makeLink } from "./link.ts"
 import { DeliveryMeter } from "./meters.ts"
@@ -98,9 +98,6 @@ export interface TrafficMisfit {
 
 /** Ethernet header and check sequence around an IP datagram. */
 const FRAMING_BYTES = ETHERNET_HEADER_SIZE_BYTES + FRAME_CHECK_SIZE_BYTES
-/** Segments in flight whose wire times can be kept, of all streams. */
-const LAPS_MAX = 1 << 22
-
 /** The first reason why these options describe no traffic, or undefined. */
 export function findTrafficMisfit(options: TrafficOptions): TrafficMisfit | undefined {
   const { link, traffic } = options
@@ -122,8 +119,8 @@ function findWindowMisfit(link: LinkSettings, traffic: ClosedLoopSettings): Traf
     return { reason: "FrameTooShort", asked: frameBytes, limit: frameBytes + 1 - segmentBytes }
   }
   if (asked < segmentBytes) return { reason: "WindowTooSmall", asked, limit: segmentBytes }
-  if (lapCountOf(asked, segmentBytes) * streams <= LAPS_MAX) return undefined
-  return { reason: "WindowTooLarge", asked, limit: Math.floor(LAPS_MAX / streams / 4) * segmentBytes }
+  const limit = windowBytesMaxOf(streams, segmentBytes)
+  return asked <= limit ? undefined : { reason: "WindowTooLarge", asked, limit }
 }
 
 const flowCountOf = (traffic: ClosedLoopSettings | OpenLoopSettings): number =>
