@@ -64,7 +64,7 @@ describe("built-in scenarios", () => {
 
   it("run the same world for a few milliseconds in smoke", () => {
     const smoke = parse(builtin("smoke"))
-    expect(smoke.base.measure).toEqual({ warmUpPs: 1e9, durationPs: 4e9 })
+    expect(smoke.base.measure).toEqual({ warmUpPs: 2e9, durationPs: 1e9 })
     expect({ ...smoke.base, about: "", measure: {} }).toEqual({
       ...parse(cascardo).base,
       about: "",
