@@ -12,8 +12,10 @@ const PS_PER_SECOND = 1e12
 const LOCK_WAIT = ACCOUNTS.indexOf("lockWait")
 /** From this busy share on a resource is what limits the run. */
 const LIMIT_SHARE = 0.97
-/** Shares as near as this are the same: what a window's edges leave open. */
-const SAME_SHARE = 0.001
+/** A wire that loses more than this to what is behind it is not what limits. */
+const LOST_SHARE_MAX = 0.01
+/** Shares as near as this are the same. */
+const SAME_SHARE = 1e-4
 /** In a window of fewer frames, one frame more or less moves a share by more than is missing to 1 here. */
 const LIMIT_FRAMES_MIN = Math.ceil(1 / (1 - LIMIT_SHARE))
 
@@ -156,6 +158,11 @@ interface Wire {
   readonly busyShare: number
 }
 
+/** The direction toward the host, and the part of its frames that never reached the sink. */
+interface WireToHost extends Wire {
+  readonly lostShare: number
+}
+
 /** The IOTLB since the beginning. */
 export const iotlbResult = Effect.gen(function* () {
   const iommu = yield* Iommu
@@ -179,33 +186,41 @@ export const iotlbResult = Effect.gen(function* () {
 
 /**
  * The serial resource with the highest busy share, if it is one that limits, in a window long enough to tell. Of
- * several that are full it is the one farthest along a frame's way: what is before it passes on more than it takes.
+ * several that are full it is the one farthest along a frame's way: what is before it passes on more than it takes. A
+ * wire whose frames are dropped behind it is out of the question.
  * A CPU that waits for a lock is not busy here: the lock is.
  */
 export function limitOf(
   from: Reading,
   to: Reading,
   edges: CpuEdges,
-  wires: { readonly inbound: Wire; readonly outbound: Wire },
+  wires: { readonly inbound: WireToHost; readonly outbound: Wire },
   otherwise: string
 ): LimitResult {
   const durationPs = to.timePs - from.timePs
-  const shares: Array<readonly [resource: string, busyShare: number]> = [
-    ["wire", wires.inbound.busyShare],
-    ["outbound wire", wires.outbound.busyShare],
-    ["bus to host", share(to.busUpBusyPs - from.busUpBusyPs, durationPs)],
-    ["bus to device", share(to.busDownBusyPs - from.busDownBusyPs, durationPs)],
-    ...lockResults(from, to).map(({ name, utilization }) => [name, utilization] as const),
-    ...workShares(edges).map((busyShare, cpu) => [`CPU ${cpu}`, busyShare] as const)
+  const stages: ReadonlyArray<ReadonlyArray<Use>> = [
+    wires.inbound.lostShare > LOST_SHARE_MAX ? [] : [["wire", wires.inbound.busyShare]],
+    [["outbound wire", wires.outbound.busyShare]],
+    [["bus to host", share(to.busUpBusyPs - from.busUpBusyPs, durationPs)]],
+    [["bus to device", share(to.busDownBusyPs - from.busDownBusyPs, durationPs)]],
+    lockResults(from, to).map(({ name, utilization }) => [name, utilization]),
+    workShares(edges).map((busyShare, cpu) => [`CPU ${cpu}`, busyShare])
   ]
-  const most = Math.max(...shares.map(([, one]) => one))
+  const busiestOfStages = stages.filter((stage) => stage.length > 0).map(busiestOf)
+  const [, most] = busiestOf(busiestOfStages)
   const isOneFull = most >= LIMIT_SHARE
   const [busiest, busyShare] = isOneFull
-    ? shares.findLast(([, one]) => one > most - SAME_SHARE)!
-    : shares.find(([, one]) => one === most)!
+    ? busiestOfStages.findLast(([, one]) => one > most - SAME_SHARE)!
+    : busiestOf(busiestOfStages)
   const isLimit = isOneFull && wires.inbound.frames >= LIMIT_FRAMES_MIN
   return { resource: isLimit ? busiest : otherwise, busyShare, busiest }
 }
+
+/** A resource and its busy share. */
+type Use = readonly [resource: string, busyShare: number]
+
+/** The first of those that are busiest. */
+const busiestOf = (uses: ReadonlyArray<Use>): Use => uses.reduce((best, one) => (one[1] > best[1] ? one : best))
 
 function workShares(edges: CpuEdges): ReadonlyArray<number> {
   const durationPs = edges.to.timePs - edges.from.timePs

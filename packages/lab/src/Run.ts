@@ -46,6 +46,7 @@ export type RunError =
   | TrafficDoesNotFit
   | CaptureInvalid
 
+const PS_PER_SECOND = 1e12
 /** A world that has not come to rest this long after its sources stopped will not. */
 const DRAIN_PS_MAX = 5e12
 /** Longer than any interrupt can be throttled (1022 us): who has slept so long without a frame has none left. */
@@ -138,6 +139,8 @@ const resultOf = Effect.fnUntraced(function* (
   const throughput = yield* (yield* Traffic).throughput
   const { inbound, latencyNs, outbound } = throughput
   const otherwise = scenario.traffic.kind === "closed-loop" ? "senders' windows" : "offered load"
+  const delivered = (throughput.framesPerSecond * throughput.windowPs) / PS_PER_SECOND
+  const lostShare = inbound.frames > 0 ? 1 - delivered / inbound.frames : 0
   const isMappedPerCall = scenario.dma.backend === "iommu"
   return {
     name: scenario.driver.strategy,
@@ -149,7 +152,7 @@ const resultOf = Effect.fnUntraced(function* (
     goodputGbpsCi95: throughput.goodputGbpsCi95,
     wireGbps: throughput.wireGbps,
     framesPerSecond: throughput.framesPerSecond,
-    limit: limitOf(from, to, edges, { inbound, outbound }, otherwise),
+    limit: limitOf(from, to, edges, { inbound: { ...inbound, lostShare }, outbound }, otherwise),
     cpu: cpuResult(edges),
     locks: lockResults(from, to),
     latencyNs:
