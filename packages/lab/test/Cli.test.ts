@@ -1,5 +1,14 @@
 import { spawn, spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -285,6 +294,25 @@ describe("captures and standard streams", { timeout: TIMEOUT_MS }, () => {
     expect([run.code, run.stderr]).toEqual([1, "stdin:1:1 sed: sed is not a known key; did you mean seed?\n"])
     const kind = await vnic(["replay", "few-out.pcap", "--set", "traffic.kind=open-loop"])
     expect(kind.stderr).toBe("--set: the traffic of a replay is its capture; for other traffic there is vnic run\n")
+  })
+
+  it("are never what was read: neither the scenario nor a capture that it names, nor by a link to one", async () => {
+    const scenario = file("reads.yaml", "traffic: { kind: replay, capture: reads.pcap }\nruns: { a: {} }\n")
+    const capture = file("reads.pcap", fewFrames(20))
+    symlinkSync("reads.pcap", join(folder, "link.pcap"))
+    const contents = () => [scenario, capture].map((name) => readFileSync(join(folder, name)))
+    const before = contents()
+    for (const [target, what] of [
+      [scenario, "scenario that is run"],
+      [capture, "capture that is replayed"],
+      ["link.pcap", "capture that is replayed"]
+    ] as const) {
+      const { code, stderr } = await vnic(["run", scenario, "--json", target])
+      expect([code, stderr]).toEqual([1, `--json: is the ${what}\n`])
+    }
+    const replay = await vnic(["replay", capture, "--json", capture])
+    expect([replay.code, replay.stderr]).toEqual([1, "--json: is the capture that is replayed\n"])
+    expect(contents()).toEqual(before)
   })
 
   it("are named in full where they lead to a pipe", async () => {

@@ -20,13 +20,18 @@ const captureFileOf = Effect.fnUntraced(function* ({ source }: Scenario, run: Re
   return path.join(path.dirname(source.fileName), traffic.capture)
 })
 
+/** The file of each run's capture, in the order of the runs. */
+export const captureFilesOf = (scenario: Scenario, runs: ReadonlyArray<ResolvedRun>) =>
+  Effect.forEach(runs, (run) => captureFileOf(scenario, run))
+
 /** The bytes of each run's capture, in the order of the runs; all problems are reported, where they are written. */
 export const readCaptures = Effect.fnUntraced(function* (scenario: Scenario, runs: ReadonlyArray<ResolvedRun>) {
   const read = new Map<string, Result.Result<Uint8Array, InputUnreadable | CaptureInvalid>>()
   const problems = new Map<string, Problem>()
   const captures: Array<Uint8Array | undefined> = []
-  for (const run of runs) {
-    const file = yield* captureFileOf(scenario, run)
+  const files = yield* captureFilesOf(scenario, runs)
+  for (const [index, run] of runs.entries()) {
+    const file = files[index]
     if (file !== undefined && !read.has(file)) read.set(file, yield* Effect.result(readCaptureFile(file)))
     const result = file === undefined ? undefined : read.get(file)!
     captures.push(result !== undefined && Result.isSuccess(result) ? result.success : undefined)

@@ -2,7 +2,6 @@
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
 import { type ContentionEnvelope, settingsResult } from "../contention/contentionResult.ts"
 import { renderContention } from "../contention/contentionTable.ts"
 import { plotSpec } from "../contention/plot.ts"
@@ -14,7 +13,7 @@ import { progressLine } from "../node/progress.ts"
 import { STANDARD } from "../node/stdin.ts"
 import { version } from "../node/version.ts"
 import { SCHEMA_VERSION } from "../Result.ts"
-import { openFlag } from "./outputs.ts"
+import { openFlag, refuseOverwriting } from "./outputs.ts"
 
 /** Flags of `vnic contention`. */
 export interface ContentionInput {
@@ -53,14 +52,13 @@ const checkedSettings = (input: ContentionInput) =>
   })
 
 const checkPlot = Effect.fnUntraced(function* (plot: string | undefined, json: string | undefined) {
-  if (plot === undefined) return
-  const path = yield* Path.Path
-  if (!/\.(?:svg|png)$/iu.test(plot)) {
+  if (plot !== undefined && !/\.(?:svg|png)$/iu.test(plot)) {
     return yield* new FlagInvalid({ flag: "--plot", reason: `${plot} is neither .svg nor .png` })
   }
-  if (json !== undefined && path.resolve(json) === path.resolve(plot)) {
-    return yield* new FlagInvalid({ flag: "--plot", reason: "is the same file as --json" })
-  }
+  yield* refuseOverwriting([
+    { name: "--json", file: json },
+    { name: "--plot", file: plot }
+  ])
 })
 
 const MINUTE_SECONDS = 60

@@ -1,10 +1,8 @@
 /** What `run` and `replay` share: outputs, workers, results, checks. */
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
-import * as Path from "effect/Path"
 import * as Result from "effect/Result"
-import { CheckFailed, FlagInvalid, RunsFailed } from "../Errors.ts"
+import { CheckFailed, RunsFailed } from "../Errors.ts"
 import { runAll } from "../node/pool.ts"
 import { progressLine } from "../node/progress.ts"
 import type { RunRequest } from "../node/protocol.ts"
@@ -12,9 +10,9 @@ import { STANDARD } from "../node/stdin.ts"
 import { failedChecks } from "../Result.ts"
 import type { ResolvedRun, Scenario } from "../Scenario.ts"
 import { renderTable } from "../Table.ts"
-import { readCaptures, readNamedCapture } from "./captures.ts"
+import { captureFilesOf, readCaptures, readNamedCapture } from "./captures.ts"
 import { envelopeOf } from "./envelope.ts"
-import { openFlag } from "./outputs.ts"
+import { type NamedFile, openFlag, refuseOverwriting } from "./outputs.ts"
 
 const NEXT = "npx -y pnpm@12.21.0 vnic list"
 
@@ -22,6 +20,8 @@ const NEXT = "npx -y pnpm@12.21.0 vnic list"
 export interface Execution {
   readonly scenario: Scenario
   readonly runs: ReadonlyArray<ResolvedRun>
+  /** Where the scenario was read, if that is a file of the user's. */
+  readonly file?: string | undefined
   /** The capture that the command line names; others are named by scenarios. */
   readonly capture?: string | undefined
   readonly json: string | undefined
@@ -41,23 +41,21 @@ const requestsOf = Effect.fnUntraced(function* ({ capture: named, out, runs, sce
   })
 })
 
-/** Frames may be written neither over the capture that they come from nor over the results. */
-const refuseOverwriting = Effect.fnUntraced(function* ({ capture, json, out }: Execution) {
-  if (out === undefined) return
-  const files = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const whole = (file: string) => files.realPath(file).pipe(Effect.orElseSucceed(() => path.resolve(file)))
-  const target = yield* whole(out)
-  const refusal = (reason: string) => new FlagInvalid({ flag: "--out", reason })
-  if (json !== undefined && (yield* whole(json)) === target) return yield* refusal("is the same file as --json")
-  if (capture === undefined || out === STANDARD) return
-  if ((yield* whole(capture)) === target) return yield* refusal("is the capture that is replayed")
+/** The files that are read. */
+const inputsOf = Effect.fnUntraced(function* ({ capture, file, runs, scenario }: Execution) {
+  const captures = capture === undefined ? yield* captureFilesOf(scenario, runs) : [capture]
+  const inputs: ReadonlyArray<NamedFile> = captures.map((one) => ({ name: "capture that is replayed", file: one }))
+  return [{ name: "scenario that is run", file }, ...inputs]
 })
 
 /** Runs everything, writes what was asked for, prints the table, and fails if a run or a check did. */
 export const execute = Effect.fnUntraced(function* (execution: Execution) {
   const { json, out, runs, scenario } = execution
-  yield* refuseOverwriting(execution)
+  const outputs = [
+    { name: "--json", file: json },
+    { name: "--out", file: out }
+  ]
+  yield* refuseOverwriting(outputs, yield* inputsOf(execution))
   const requests = yield* requestsOf(execution)
   const jsonFile = yield* openFlag("--json", json)
   const outFile = yield* openFlag("--out", out)

@@ -33,12 +33,13 @@ const refuseUnknown = Effect.fnUntraced(function* (scenario: Scenario) {
 
 /** Runs a scenario file or a built-in scenario. */
 export const runCommand = Effect.fnUntraced(function* (input: RunInput) {
-  const { fileName, text } = yield* readScenario(input.scenario)
+  const { file, fileName, text } = yield* readScenario(input.scenario)
   const scenario = yield* parseScenario(text, fileName, settingsOf(input), input.only)
   yield* refuseUnknown(scenario)
   const { quiet, reproducible } = input
   yield* execute({
     scenario,
+    file,
     runs: resolveRuns(scenario),
     json: Option.getOrUndefined(input.json),
     reproducible,

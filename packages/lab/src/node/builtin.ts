@@ -38,14 +38,22 @@ export const readBuiltin = Effect.fnUntraced(function* (name: string) {
   return yield* read(path.join(FOLDER, `${name}${EXTENSION}`), `${name}${EXTENSION}`)
 })
 
-/**
- * The text of a file, with the name that messages use for it, or of a built-in scenario if there is no such file; `-`
- * is standard input.
- */
+/** A scenario's text, the name that messages use for it, and its file if that is one of the user's. */
+interface ScenarioText {
+  readonly fileName: string
+  readonly text: string
+  readonly file?: string
+}
+
+/** The text of a file, or of a built-in scenario if there is no such file; `-` is standard input. */
 export const readScenario = Effect.fnUntraced(function* (fileOrName: string) {
-  if (fileOrName === STANDARD) return { fileName: STDIN_NAME, text: new TextDecoder().decode(yield* readStdin) }
+  if (fileOrName === STANDARD) {
+    const stdin: ScenarioText = { fileName: STDIN_NAME, text: new TextDecoder().decode(yield* readStdin) }
+    return stdin
+  }
   const files = yield* FileSystem.FileSystem
   const exists = yield* files.exists(fileOrName).pipe(Effect.orElseSucceed(() => false))
   const isFile = exists && !(yield* builtinNames).includes(fileOrName)
-  return isFile ? yield* read(fileOrName, fileOrName) : yield* readBuiltin(fileOrName)
+  const found: ScenarioText = yield* isFile ? read(fileOrName, fileOrName) : readBuiltin(fileOrName)
+  return isFile ? { ...found, file: fileOrName } : found
 })
