@@ -158,9 +158,11 @@ interface Wire {
   readonly busyShare: number
 }
 
-/** The direction toward the host, and the part of its frames that never reached the sink. */
-interface WireToHost extends Wire {
-  readonly lostShare: number
+/** Both directions, and how many of the inbound frames came to the sink, a second. */
+interface Wires {
+  readonly inbound: Wire
+  readonly outbound: Wire
+  readonly framesPerSecond: number
 }
 
 /** The IOTLB since the beginning. */
@@ -187,19 +189,14 @@ export const iotlbResult = Effect.gen(function* () {
 /**
  * The serial resource with the highest busy share, if it is one that limits, in a window long enough to tell. Of
  * several that are full it is the one farthest along a frame's way: what is before it passes on more than it takes. A
- * wire whose frames are dropped behind it is out of the question.
- * A CPU that waits for a lock is not busy here: the lock is.
+ * wire whose frames are dropped behind it is out of the question. A CPU that waits for a lock is not busy here, the
+ * lock is.
  */
-export function limitOf(
-  from: Reading,
-  to: Reading,
-  edges: CpuEdges,
-  wires: { readonly inbound: WireToHost; readonly outbound: Wire },
-  otherwise: string
-): LimitResult {
+export function limitOf(from: Reading, to: Reading, edges: CpuEdges, wires: Wires, otherwise: string): LimitResult {
   const durationPs = to.timePs - from.timePs
+  const sunk = (wires.framesPerSecond * durationPs) / PS_PER_SECOND
   const stages: ReadonlyArray<ReadonlyArray<Use>> = [
-    wires.inbound.lostShare > LOST_SHARE_MAX ? [] : [["wire", wires.inbound.busyShare]],
+    sunk < (1 - LOST_SHARE_MAX) * wires.inbound.frames ? [] : [["wire", wires.inbound.busyShare]],
     [["outbound wire", wires.outbound.busyShare]],
     [["bus to host", share(to.busUpBusyPs - from.busUpBusyPs, durationPs)]],
     [["bus to device", share(to.busDownBusyPs - from.busDownBusyPs, durationPs)]],

@@ -46,7 +46,6 @@ export type RunError =
   | TrafficDoesNotFit
   | CaptureInvalid
 
-const PS_PER_SECOND = 1e12
 /** A world that has not come to rest this long after its sources stopped will not. */
 const DRAIN_PS_MAX = 5e12
 /** Longer than any interrupt can be throttled (1022 us): who has slept so long without a frame has none left. */
@@ -137,10 +136,8 @@ const resultOf = Effect.fnUntraced(function* (
   { edges, from, to }: { readonly from: Reading; readonly to: Reading; readonly edges: CpuEdges }
 ) {
   const throughput = yield* (yield* Traffic).throughput
-  const { inbound, latencyNs, outbound } = throughput
+  const { framesPerSecond, inbound, latencyNs, outbound } = throughput
   const otherwise = scenario.traffic.kind === "closed-loop" ? "senders' windows" : "offered load"
-  const delivered = (throughput.framesPerSecond * throughput.windowPs) / PS_PER_SECOND
-  const lostShare = inbound.frames > 0 ? 1 - delivered / inbound.frames : 0
   const isMappedPerCall = scenario.dma.backend === "iommu"
   return {
     name: scenario.driver.strategy,
@@ -151,8 +148,8 @@ const resultOf = Effect.fnUntraced(function* (
     goodputGbps: throughput.goodputGbps,
     goodputGbpsCi95: throughput.goodputGbpsCi95,
     wireGbps: throughput.wireGbps,
-    framesPerSecond: throughput.framesPerSecond,
-    limit: limitOf(from, to, edges, { inbound: { ...inbound, lostShare }, outbound }, otherwise),
+    framesPerSecond,
+    limit: limitOf(from, to, edges, { inbound, outbound, framesPerSecond }, otherwise),
     cpu: cpuResult(edges),
     locks: lockResults(from, to),
     latencyNs:

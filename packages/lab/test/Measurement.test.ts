@@ -88,6 +88,18 @@ describe("CPU time", () => {
 })
 
 describe("the wire", () => {
+  it("is not the limit when its frames are dropped behind it, though no resource is busier", async () => {
+    const pageChunk = { driver: { strategy: "page-chunk" }, nic: { rx: { descriptors: 512 } } }
+    const measure = { warmUp: "2 ms", duration: "2 ms" }
+    const { frames, limit, wireGbps } = await runOf(
+      world({ ...pageChunk, measure, traffic: { ...overload, arrivals: "constant" } })
+    )
+    expect(wireGbps).toBeCloseTo(10, 2)
+    expect(frames.delivered).toBeLessThan(frames.offered / 2)
+    expect(limit.busyShare).toBeLessThan(0.9999)
+    expect(limit.resource).toMatch(/^CPU/u)
+  })
+
   it.each(["constant", "poisson"])(
     "is never busier than all of the window: %s arrivals of mixed sizes",
     async (arrivals) => {
