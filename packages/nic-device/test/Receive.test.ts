@@ -43,6 +43,8 @@ import { BROADCAST, DEVICE_ADDRESS, ethernet, plainFrame, tcpIpv4 } from "./supp
 import { type RingShape, startRing } from "./support/ring.ts"
 
 const SETTLE_PS = 1e7
+const TX_RINGS = 0x200000
+const TX_DATA = 0x300000
 
 function benchWithRing(shape: RingShape = {}) {
   const bench = makeDeviceBench()
@@ -94,10 +96,31 @@ describe("a received frame", () => {
     ring.post(7)
     const startPs = bench.timeline.nowPs
     arrive(plainFrame(60))
-    bench.timeline.runUntil(Infinity, 1)
+    // Two events: the descriptors have come, the frame is in memory.
+    bench.timeline.runUntil(Infinity, 2)
     // Request 24 bytes up; seven descriptors and a header down; read latency and translation; then the write.
     const fetchedPs = 24 * 250 + (7 * 16 + 20) * 250 + 600_000 + 150_000
     expect(bench.timeline.nowPs - startPs).toBe(fetchedPs + (60 + 16 + 2 * 24) * 250 + 300_000 + 150_000)
+    expect(ring.take()).toEqual(plainFrame(60))
+  })
+
+  it("does not wait for what is sent while that waits for its descriptors", () => {
+    const { bench, ring, arrive } = benchWithRing()
+    const tails = 4
+    ring.post(7)
+    for (let queue = 1; queue <= tails; queue++) {
+      const base = TX_RINGS + queue * 0x1000
+      bench.driver.startTx({ queue, base, descriptors: 16 })
+      bench.driver.writeTxDescriptor(base, 0, TX_DATA, 60, 60)
+    }
+    bench.run(1e7)
+    for (let queue = 1; queue <= tails; queue++) bench.driver.setTxTail(queue, 1)
+    arrive(plainFrame(60))
+    // Their requests are before it on the way up, nothing else is.
+    const seenPs = (tails * 24 + 60 + 16 + 2 * 24) * 250 + 300_000
+    bench.run(seenPs - 1)
+    expect(ring.take()).toBeUndefined()
+    bench.run(1)
     expect(ring.take()).toEqual(plainFrame(60))
   })
 

@@ -115,6 +115,20 @@ describe("a transmitted packet", () => {
     expect(bench.phy.atPs[0]! - startPs).toBe(fetchedPs + 24 * 250 + (512 + 2 * 20) * 250 + 600_000)
   })
 
+  it("keeps nobody from the bus while it waits for its descriptor", () => {
+    const queues = 16
+    const { bench, go, put } = transmitter(queues)
+    for (let queue = 0; queue < queues; queue++) put(plainFrame(60, queue), [60], queue)
+    const startPs = bench.timeline.nowPs
+    for (let queue = 0; queue < queues; queue++) go(queue)
+    bench.run(SETTLE_PS)
+    // All descriptors are asked for at once, then all data: each way is taken for the bytes that pass it, no longer.
+    const fetchedPs = queues * 24 * 250 + (16 + 20) * 250 + 600_000
+    const readPs = 24 * 250 + queues * (60 + 20) * 250 + 600_000
+    expect(sent(bench)).toHaveLength(queues)
+    expect(bench.phy.atPs.at(-1)! - startPs).toBeLessThanOrEqual(fetchedPs + readPs + queues * (16 + 20) * 250)
+  })
+
   it("is padded to 60 bytes when HLREG0 says so", () => {
     const { bench, device, go, put } = transmitter()
     put(plainFrame(54, 1))

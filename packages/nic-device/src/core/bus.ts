@@ -3,7 +3,8 @@
  * bytes at the link's rate, headers included, after whatever was put on it before.
  *
  * MODEL: completions are cut at the largest payload, never at the 64-byte boundary. Flow-control credits
- * never run out. Transfers are served in the order in which the device decided on them.
+ * never run out. Transfers are served in the order in which the device begins them, and it begins none before it
+ * can go: what waits for a descriptor takes no time of the bus from others.
  */
 import { assert, type ProfileValues, type Timeline } from "@vnic/sim/core"
 import * as Layout from "./layout.ts"
@@ -77,27 +78,22 @@ export class Bus {
     return sizeBytes + packets * this.writeHeader
   }
 
-  /** Takes the way up for `busBytes`, not before now nor before `times[at]`; the end goes to freeAtPs[UP]. */
-  readonly takeUp = (busBytes: number, times: Float64Array, at: number): void => {
+  /** Takes the way up for `busBytes` from now on; the end goes to freeAtPs[UP]. */
+  readonly takeUp = (busBytes: number): void => {
     let startPs = this.freeAtPs[UP]!
     const nowPs = this.clock[0]!
     if (nowPs > startPs) startPs = nowPs
-    const earliestPs = times[at]!
-    if (earliestPs > startPs) startPs = earliestPs
     const durationPs = Math.ceil(busBytes * this.constants[0]!)
     this.freeAtPs[UP] = startPs + durationPs
     this.busyPs[UP]! += durationPs
     this.bytes[UP]! += busBytes
   }
 
-  /**
-   * A read of `sizeBytes`: requests up, not before `times[at]`, completions down; `times[at]` becomes the
-   * time when the last byte is in the device.
-   */
+  /** A read of `sizeBytes`: requests up, completions down; `times[at]` becomes the time of its last byte's arrival. */
   readonly read = (sizeBytes: number, inPage: number, times: Float64Array, at: number): void => {
     let requests = (sizeBytes + (1 << this.requestShift) - 1) >> this.requestShift
     if ((inPage & PAGE_MASK) + sizeBytes > PAGE_BYTES) requests += ((inPage & PAGE_MASK) + sizeBytes - 1) >> 12
-    this.takeUp(requests * this.readHeader, times, at)
+    this.takeUp(requests * this.readHeader)
     const completions = (sizeBytes + (1 << this.payloadShift) - 1) >> this.payloadShift
     const busBytes = sizeBytes + completions * this.completionHeader
     const durationPs = Math.ceil(busBytes * this.constants[0]!)

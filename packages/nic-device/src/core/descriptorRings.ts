@@ -133,13 +133,17 @@ export class DescriptorRings {
     const at = queue * SLOTS + slot
     const tag = this.tagBase | (queue << TAG_QUEUE_SHIFT) | next
     this.fetches++
-    this.times[0] = this.timeline.clock[0]!
     this.bus.read(count * DESCRIPTOR_BYTES, inPage, this.times, 0)
     if (!this.busMaster.readWords(busAddr, this.words, at * DESCRIPTOR_WORDS, count * DESCRIPTOR_WORDS, tag)) {
       this.stop(queue)
       return 0
     }
-    const readyPs = this.times[0]! + this.busMaster.latencyPs[0]!
+    let readyPs = this.times[0]! + this.busMaster.latencyPs[0]!
+    // A queue's fetches are done in their order, whatever their translations took.
+    if (this.cacheCount[queue]! > 0) {
+      const beforePs = this.readyPs[this.after(queue, this.cacheCount[queue]! - 1)]!
+      if (beforePs > readyPs) readyPs = beforePs
+    }
     for (let index = 0; index < count; index++) this.readyPs[at + index] = readyPs
     this.cacheCount[queue]! += count
     this.nextToFetch[queue] = next + count === this.length[queue]! ? 0 : next + count

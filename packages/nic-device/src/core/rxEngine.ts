@@ -1,7 +1,8 @@
 /**
  * From the packet buffer to memory. When a frame arrives its queue is chosen, a descriptor that is already on
  * chip is taken, and its turn on the bus is settled; one event later, when its write-back is seen in memory,
- * the descriptor is written and the queue's cause raised.
+ * the descriptor is written and the queue's cause raised. A frame whose descriptors are still on their way
+ * waits in the packet buffer, and those behind it with it.
  *
  * MODEL: the bytes move, and are translated, when the frame's turn on the bus is settled, which is at its
  * arrival unless it waits for a descriptor; nobody may look at them before the write-back. A frame begins
@@ -9,8 +10,9 @@
  * queue and sets EICR.PCI. The translation of a write-back overlaps that of its data and adds no time of
  * its own.
  */
-import type { Frame, FramePool } from "@vnic/sim/core"
+import type { Frame, FramePool, Source, Timeline } from "@vnic/sim/core"
 import * as Registers from "../registers.ts"
+import { BufferShapes } from "./bufferShapes.ts"
 import type { Bus } from "./bus.ts"
 import type { DeviceContext } from "./context.ts"
 import { DescriptorRings } from "./descriptorRings.ts"
@@ -38,12 +40,8 @@ const {
   POSTED_LIMIT
 } = Layout
 const {
-  BSIZEHEADER_STEP_BYTES,
-  BSIZEPACKET_STEP_BYTES,
   DESCRIPTOR_BYTES,
   DESCRIPTOR_WORDS,
-  DESCTYPE_ADVANCED_SPLIT_ALWAYS,
-  DESCTYPE_LEGACY,
   EICR_PCI_BIT,
   EICR_RX_MISS_BIT,
   QUEUE_COUNT,
@@ -57,19 +55,11 @@ const {
   RXD_WB_EOP_BIT,
   RXD_WB_HEADER_LENGTH_SHIFT,
   RXD_WB_SPH_BIT,
-  SRRCTL,
-  SRRCTL_BSIZEHEADER_MASK,
-  SRRCTL_BSIZEHEADER_SHIFT,
-  SRRCTL_BSIZEPACKET_MASK,
-  SRRCTL_DESCTYPE_MASK,
-  SRRCTL_DESCTYPE_SHIFT,
-  SRRCTL_DROP_EN_BIT
+  SRRCTL
 } = Registers
 
 /** Receive descriptors of a queue that the device holds on chip. */
 const RX_DESCRIPTORS_ON_CHIP = 32
-/** Header length has ten bits in the write-back. */
-const HEADER_BYTES_MAX = 1023
 
 const RXMPC = statisticOf("RXMPC")
 const QPRDC = statisticOf("QPRDC")
@@ -89,15 +79,15 @@ export class RxEngine {
   declare readonly counts: QueueCounts
   /** Write-backs on their way. */
   declare readonly posted: PostedWrites
-  private readonly packetBytes = new Int32Array(QUEUE_COUNT)
-  private readonly headerBytes = new Int32Array(QUEUE_COUNT)
-  private readonly isLegacy = new Uint8Array(QUEUE_COUNT)
-  private readonly isDropping = new Uint8Array(QUEUE_COUNT)
+  private readonly shapes = new BufferShapes()
   /** latencyPs[0]: longest translation of the descriptor that is being filled. */
   private readonly latencyPs = new Float64Array(16)
   /** Bytes on the bus of the descriptor that is being filled. */
   private busBytes = 0
   declare private readonly writeBackBusBytes: number
+  /** When the descriptors that the oldest frame waits for are on chip. */
+  declare private readonly descriptorTimer: Source
+  declare private readonly timeline: Timeline
   declare private readonly frames: FramePool
   declare private readonly bus: Bus
   declare private readonly busMaster: BusMaster
@@ -106,7 +96,8 @@ export class RxEngine {
   declare private readonly totals: Float64Array
 
   constructor(context: DeviceContext) {
-    const { file } = context
+    const { file, timeline } = context
+    this.timeline = timeline
     this.frames = context.frames
     this.bus = context.bus
     this.busMaster = context.busMaster
@@ -118,6 +109,7 @@ export class RxEngine {
       this.interrupts.otherCause(EICR_PCI_BIT)
     )
     this.posted = new PostedWrites(context.timeline, "nic receive write-back", context.postedOrder, this.written)
+    this.descriptorTimer = timeline.addTimer("nic receive descriptors", () => this.drain())
     this.counts = new QueueCounts(context.statistics, "QPRC", "QBRCL")
     context.statistics.beforeRead(() => {
       this.totals[RXDGPC] = this.counts.framesSum
@@ -130,13 +122,7 @@ export class RxEngine {
 
   private setBuffers(queue: number, srrctl: number): void {
     if (queue >= QUEUE_COUNT) return
-    const type = (srrctl & SRRCTL_DESCTYPE_MASK) >> SRRCTL_DESCTYPE_SHIFT
-    const headerBytes = ((srrctl & SRRCTL_BSIZEHEADER_MASK) >> SRRCTL_BSIZEHEADER_SHIFT) * BSIZEHEADER_STEP_BYTES
-    // MODEL: a buffer size of 0 is 1 KiB. The types that are not listed behave as one advanced buffer.
-    this.packetBytes[queue] = Math.max(1, srrctl & SRRCTL_BSIZEPACKET_MASK) * BSIZEPACKET_STEP_BYTES
-    this.headerBytes[queue] = type === DESCTYPE_ADVANCED_SPLIT_ALWAYS ? Math.min(headerBytes, HEADER_BYTES_MAX) : 0
-    this.isLegacy[queue] = type === DESCTYPE_LEGACY ? 1 : 0
-    this.isDropping[queue] = (srrctl & SRRCTL_DROP_EN_BIT) !== 0 ? 1 : 0
+    this.shapes.set(queue, srrctl)
     this.drain()
   }
 
@@ -172,28 +158,31 @@ export class RxEngine {
     this.rss.classify(frame)
     const queue = this.rss.result[RSS_QUEUE]!
     const { rings } = this
-    const rest = length - this.headerBytes[queue]!
-    const packetBytes = this.packetBytes[queue]!
+    const rest = length - this.shapes.headerBytes[queue]!
+    const packetBytes = this.shapes.packetBytes[queue]!
     const needed = rest <= packetBytes ? 1 : ((rest + packetBytes - 1) / packetBytes) | 0
     // A queue that is off or stopped has nothing on chip, or not for long.
     if (rings.cacheCount[queue]! < needed || rings.isStopped[queue] === 1) {
       if (rings.isEnabled[queue] === 0) return this.drop(frame, length, DROP_QUEUE_DISABLED)
-      if (!this.fetchFor(queue, needed)) return this.lackDescriptors(frame, length, queue)
+      rings.fetchAll(queue)
+      if (rings.cacheCount[queue]! < needed || rings.isStopped[queue] === 1) {
+        return this.lackDescriptors(frame, length, queue)
+      }
     }
     if (this.posted.count >= POSTED_LIMIT) return false
+    const readyPs = rings.readyPs[rings.after(queue, needed - 1)]!
+    if (readyPs > this.timeline.clock[0]!) {
+      this.timeline.setTimer(this.descriptorTimer, readyPs)
+      return false
+    }
     if (needed === 1) this.storeWhole(frame, length, queue)
     else this.storeSpilling(frame, length, queue, needed)
     return true
   }
 
-  private fetchFor(queue: number, needed: number): boolean {
-    this.rings.fetchAll(queue)
-    return this.rings.cacheCount[queue]! >= needed && this.rings.isStopped[queue] === 0
-  }
-
   private lackDescriptors(frame: Frame, length: number, queue: number): boolean {
     if (this.rings.isStopped[queue] === 1) return this.drop(frame, length, DROP_FAULT)
-    if (this.isDropping[queue] === 0) return false
+    if (this.shapes.isDropping[queue] === 0) return false
     this.totals[QPRDC + this.counts.setOf(queue)]! += 1
     return this.drop(frame, length, DROP_NO_DESCRIPTOR)
   }
@@ -210,7 +199,7 @@ export class RxEngine {
     const { rings } = this
     const slot = rings.oldest(queue)
     const tag = (queue << TAG_QUEUE_SHIFT) | rings.nextToUse[queue]!
-    let header = this.headerBytes[queue]!
+    let header = this.shapes.headerBytes[queue]!
     if (header > length) header = length
     this.latencyPs[0] = 0
     if (
@@ -230,11 +219,11 @@ export class RxEngine {
   private storeSpilling(frame: Frame, length: number, queue: number, count: number): void {
     const { rings } = this
     let from = 0
-    let header = this.headerBytes[queue]!
+    let header = this.shapes.headerBytes[queue]!
     for (let left = count; left > 0; left--) {
       const slot = rings.oldest(queue)
       const tag = (queue << TAG_QUEUE_SHIFT) | rings.nextToUse[queue]!
-      const packet = Math.min(length - from - header, this.packetBytes[queue]!)
+      const packet = Math.min(length - from - header, this.shapes.packetBytes[queue]!)
       this.latencyPs[0] = 0
       if (
         (header > 0 && !this.writePart(frame, from, header, slot, RXD_HEADER_LOW_WORD, tag)) ||
@@ -286,12 +275,12 @@ export class RxEngine {
     const { posted, bus } = this
     const at = posted.nextAt
     const { records } = posted
-    if (this.isLegacy[queue] === 1) this.fillLegacy(at, slot, packet, length)
+    if (this.shapes.isLegacy[queue] === 1) this.fillLegacy(at, slot, packet, length)
     else this.fillAdvanced(at, header, packet, length)
     records[at + RECORD_QUEUE] = queue
     records[at + RECORD_INDEX] = this.rings.nextToUse[queue]!
     records[at + RECORD_LENGTH] = length
-    bus.takeUp(this.busBytes + this.writeBackBusBytes, this.rings.readyPs, slot)
+    bus.takeUp(this.busBytes + this.writeBackBusBytes)
     this.busBytes = 0
     bus.written(posted.seenPs, 0)
     posted.seenPs[0]! += this.latencyPs[0]!

@@ -1,7 +1,7 @@
 /**
- * From memory to the link. The tail moves, descriptors are fetched, and queue after queue each packet's data
- * is read; one event later, when its last byte is on chip, the frame goes to the link and its descriptors are
- * reported done.
+ * From memory to the link. The tail moves and descriptors are fetched; when they have come, queue after queue
+ * each packet's data is read; one event later, when its last byte is on chip, the frame goes to the link and its
+ * descriptors are reported done.
  *
  * MODEL: the bytes are read, and translated, when the read is put on the bus. Context descriptors and offload
  * requests are taken and have no effect. At most 32 read requests are under way (the chip's number is not
@@ -67,7 +67,6 @@ const READ_RS_HIGH = 6
 const ARRIVAL = 0
 const LAST_ARRIVAL = 1
 const LATENCY = 2
-const START = 3
 
 const GPTC = statisticOf("GPTC")
 const GOTC = statisticOf("GOTCL")
@@ -92,6 +91,8 @@ export class TxEngine {
   readonly inFlight = new Int32Array(QUEUE_COUNT)
   /** Bit per queue: it has descriptors on chip that may hold a whole packet. */
   private ready = 0
+  /** Bit per queue: its next packet's descriptors are on their way, and an event is due when they come. */
+  private awaited = 0
   private lastQueue = 0
   private readonly reads = new Int32Array(READS_MAX * READ_WORDS)
   private nextRead = 0
@@ -110,6 +111,7 @@ export class TxEngine {
   declare private readonly interrupts: InterruptBlock
   declare private readonly totals: Float64Array
   declare private readonly lane: Source
+  declare private readonly descriptorLane: Source
   declare private readonly roomTimer: Source
 
   constructor(context: DeviceContext, rateBitsPerSecond: number) {
@@ -133,6 +135,7 @@ export class TxEngine {
     )
     this.writeBack = new TxWriteBack(context, this.rings, () => this.resume())
     this.lane = context.timeline.addLane("nic transmit data", this.arrived, READS_MAX)
+    this.descriptorLane = context.timeline.addLane("nic transmit descriptors", this.descriptorsArrived, QUEUE_COUNT)
     this.roomTimer = context.timeline.addTimer("nic transmit room", () => this.pump())
     this.counts = new QueueCounts(context.statistics, "QPTC", "QBTCL")
     context.statistics.beforeRead(() => this.settle())
@@ -153,7 +156,20 @@ export class TxEngine {
 
   private readonly refill = (queue: number): void => {
     this.rings.fetch(queue)
-    if (this.rings.cacheCount[queue]! > 0 && this.rings.isStopped[queue] === 0) this.ready |= 1 << queue
+    this.look(queue)
+  }
+
+  /** Tells whether there is something on chip to look at, unless it is known to be still on its way. */
+  private readonly look = (queue: number): void => {
+    const { rings } = this
+    if (rings.cacheCount[queue]! > 0 && rings.isStopped[queue] === 0) this.ready |= (1 << queue) & ~this.awaited
+  }
+
+  /** The descriptors that a queue waited for are on chip. */
+  private readonly descriptorsArrived = (queue: number): void => {
+    this.awaited &= ~(1 << queue)
+    this.look(queue)
+    if (this.ready !== 0) this.pump()
   }
 
   /** Reads packets, queue after queue, as far as the buffer and the bus take them. */
@@ -234,6 +250,12 @@ export class TxEngine {
       rings.fetchAll(queue)
       return rings.cacheCount[queue]! > held
     }
+    const readyPs = rings.readyPs[rings.after(queue, count - 1)]!
+    if (readyPs > this.timeline.clock[0]!) {
+      this.awaited |= 1 << queue
+      this.timeline.push(this.descriptorLane, readyPs, queue)
+      return false
+    }
     const at = this.nextRead * READ_WORDS
     this.reads[at + READ_QUEUE] = queue
     this.reads[at + READ_FIRST] = rings.nextToUse[queue]!
@@ -253,7 +275,6 @@ export class TxEngine {
     else frame = this.frames.allocate()
     for (let left = count; left > 0; left--) {
       const slot = rings.oldest(queue)
-      if (rings.readyPs[slot]! > times[ARRIVAL]!) times[ARRIVAL] = rings.readyPs[slot]!
       if (frame !== NO_FRAME && !this.readBuffer(queue, frame, slot)) {
         this.frames.free(frame)
         this.faulted++
@@ -287,9 +308,8 @@ export class TxEngine {
     const low = rings.words[at]!
     const high = rings.words[at + 1]!
     const tag = TAG_TX_BIT | (queue << TAG_QUEUE_SHIFT) | rings.nextToUse[queue]!
-    times[START] = rings.readyPs[slot]!
-    this.bus.read(sizeBytes, low, times, START)
-    if (times[START]! > times[ARRIVAL]!) times[ARRIVAL] = times[START]!
+    // Later than what was read before: the ways of the bus are taken in turn.
+    this.bus.read(sizeBytes, low, times, ARRIVAL)
     const isMoved =
       high === 0 && low >= 0
         ? this.busMaster.readFrame(low, frame, sizeBytes, tag)

@@ -47,7 +47,6 @@ export class TxWriteBack {
   private readonly pendingCount = new Int32Array(QUEUE_COUNT)
   private readonly isTimed = new Uint8Array(QUEUE_COUNT)
   private readonly doneWords = new Int32Array(BATCH_MAX * DESCRIPTOR_WORDS)
-  private readonly times = new Float64Array(16)
   declare private readonly timeline: Timeline
   declare private readonly bus: Bus
   declare private readonly busMaster: BusMaster
@@ -142,10 +141,9 @@ export class TxWriteBack {
   }
 
   private readonly send = (queue: number, first: number, count: number): void => {
-    const { posted, times } = this
+    const { posted } = this
     const sizeBytes = count === HEAD_ONLY ? HEAD_BYTES : count * DESCRIPTOR_BYTES
-    times[0] = 0
-    this.bus.takeUp(this.bus.writeBytes(sizeBytes, 0), times, 0)
+    this.bus.takeUp(this.bus.writeBytes(sizeBytes, 0))
     this.bus.written(posted.seenPs, 0)
     const at = posted.nextAt
     posted.records[at + RECORD_QUEUE] = queue
