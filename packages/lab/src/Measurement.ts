@@ -5,19 +5,12 @@ import { Iommu } from "@vnic/iommu"
 import { NicDevice } from "@vnic/nic-device"
 import { ACCOUNT_COUNT, ACCOUNTS, Simulation, type LedgerEdge } from "@vnic/sim"
 import * as Effect from "effect/Effect"
-import type { IotlbResult, LimitResult, LockResult, RunResult } from "./Result.ts"
+import type { WindowUse } from "./Limit.ts"
+import type { IotlbResult, LockResult, RunResult } from "./Result.ts"
 
 const PS_PER_NS = 1000
 const PS_PER_SECOND = 1e12
 const LOCK_WAIT = ACCOUNTS.indexOf("lockWait")
-/** From this busy share on a resource is what limits the run. */
-const LIMIT_SHARE = 0.97
-/** A wire that loses more than this to what is behind it is not what limits. */
-const LOST_SHARE_MAX = 0.01
-/** Shares as near as this are the same. */
-const SAME_SHARE = 1e-4
-/** In a window of fewer frames, one frame more or less moves a share by more than is missing to 1 here. */
-const LIMIT_FRAMES_MIN = Math.ceil(1 / (1 - LIMIT_SHARE))
 
 /** Directions of a DMA mapping, as dma-api counts them. */
 const BIDIRECTIONAL = 0
@@ -186,48 +179,27 @@ export const iotlbResult = Effect.gen(function* () {
   return result
 })
 
-/**
- * The serial resource with the highest busy share, if it is one that limits, in a window long enough to tell. Of
- * several that are full it is the one farthest along a frame's way: what is before it passes on more than it takes. A
- * wire whose frames are dropped behind it is out of the question. A CPU that waits for a lock is not busy here, the
- * lock is.
- */
-export function limitOf(from: Reading, to: Reading, edges: CpuEdges, wires: Wires, otherwise: string): LimitResult {
+/** Use of every serial resource between two readings. */
+export function windowUse(from: Reading, to: Reading, edges: CpuEdges, wires: Wires): WindowUse {
   const durationPs = to.timePs - from.timePs
-  const sunk = (wires.framesPerSecond * durationPs) / PS_PER_SECOND
-  const stages: ReadonlyArray<ReadonlyArray<Use>> = [
-    sunk < (1 - LOST_SHARE_MAX) * wires.inbound.frames ? [] : [["wire", wires.inbound.busyShare]],
-    [["outbound wire", wires.outbound.busyShare]],
-    [["bus to host", share(to.busUpBusyPs - from.busUpBusyPs, durationPs)]],
-    [["bus to device", share(to.busDownBusyPs - from.busDownBusyPs, durationPs)]],
-    lockResults(from, to).map(({ name, utilization }) => [name, utilization]),
-    workShares(edges).map((busyShare, cpu) => [`CPU ${cpu}`, busyShare])
-  ]
-  const busiestOfStages = stages.filter((stage) => stage.length > 0).map(busiestOf)
-  const [, most] = busiestOf(busiestOfStages)
-  const isOneFull = most >= LIMIT_SHARE
-  const [busiest, busyShare] = isOneFull
-    ? busiestOfStages.findLast(([, one]) => one > most - SAME_SHARE)!
-    : busiestOf(busiestOfStages)
-  const isLimit = isOneFull && wires.inbound.frames >= LIMIT_FRAMES_MIN
-  return { resource: isLimit ? busiest : otherwise, busyShare, busiest }
-}
-
-/** A resource and its busy share. */
-type Use = readonly [resource: string, busyShare: number]
-
-/** The first of those that are busiest. */
-const busiestOf = (uses: ReadonlyArray<Use>): Use => uses.reduce((best, one) => (one[1] > best[1] ? one : best))
-
-function workShares(edges: CpuEdges): ReadonlyArray<number> {
-  const durationPs = edges.to.timePs - edges.from.timePs
-  return Array.from({ length: edges.cpuCount }, (_, cpu) => {
-    let workPs = 0
-    for (let account = 0; account < ACCOUNT_COUNT; account++) {
-      if (account !== LOCK_WAIT) workPs += spentPs(edges, cpu, account)
+  const { framesPerSecond, perCpu } = cpuResult(edges)
+  return {
+    wires: { inbound: wires.inbound.busyShare, outbound: wires.outbound.busyShare },
+    bus: {
+      up: share(to.busUpBusyPs - from.busUpBusyPs, durationPs),
+      down: share(to.busDownBusyPs - from.busDownBusyPs, durationPs)
+    },
+    locks: lockResults(from, to).map(({ name, utilization }) => [name, utilization] as const),
+    cpus: perCpu.map((busyShare, cpu) => ({
+      busyShare,
+      workShare: busyShare - spentPs(edges, cpu, LOCK_WAIT) / (edges.to.timePs - edges.from.timePs)
+    })),
+    frames: {
+      passed: wires.inbound.frames,
+      delivered: (wires.framesPerSecond * durationPs) / PS_PER_SECOND,
+      taken: (framesPerSecond * durationPs) / PS_PER_SECOND
     }
-    return workPs / durationPs
-  })
+  }
 }
 
 /** The mean over so many, or null: a mean of nothing is not 0. */

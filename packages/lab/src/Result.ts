@@ -34,11 +34,14 @@ export interface LockResult {
 
 /** What limits a run during the measured window. */
 export interface LimitResult {
-  /** `busiest` when it limits, else what is outside of the host: the senders' windows or the offered load. */
+  /**
+   * `busiest` when it limits, or `CPUs` when several do; `waits for locks`, none of which is full, where CPUs have no
+   * time left; `dropped frames`; else what is outside of the host: the senders' windows or the offered load.
+   */
   readonly resource: string
   /** How busy `busiest` was, from 0 to 1. */
   readonly busyShare: number
-  /** The serial resource with the highest busy share. */
+  /** The serial resource that limits; the one with the highest busy share where none does. */
   readonly busiest: string
 }
 

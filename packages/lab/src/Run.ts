@@ -8,15 +8,16 @@ import { type HostDoesNotFit, type ProfileValues, Simulation } from "@vnic/sim"
 import { type CaptureInvalid, readCapture, Traffic, type TrafficDoesNotFit } from "@vnic/traffic"
 import * as Effect from "effect/Effect"
 import { windowPsOf } from "./Frames.ts"
+import { limitOf } from "./Limit.ts"
 import {
   cpuResult,
   type CpuEdges,
   dmaResult,
   iotlbResult,
-  limitOf,
   lockResults,
   read,
-  type Reading
+  type Reading,
+  windowUse
 } from "./Measurement.ts"
 import { DROP_CAUSES, type DropCause, type RunResult } from "./Result.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
@@ -137,7 +138,7 @@ const resultOf = Effect.fnUntraced(function* (
 ) {
   const throughput = yield* (yield* Traffic).throughput
   const { framesPerSecond, inbound, latencyNs, outbound } = throughput
-  const otherwise = scenario.traffic.kind === "closed-loop" ? "senders' windows" : "offered load"
+  const outside = scenario.traffic.kind === "closed-loop" ? "senders' windows" : "offered load"
   const isMappedPerCall = scenario.dma.backend === "iommu"
   return {
     name: scenario.driver.strategy,
@@ -149,7 +150,7 @@ const resultOf = Effect.fnUntraced(function* (
     goodputGbpsCi95: throughput.goodputGbpsCi95,
     wireGbps: throughput.wireGbps,
     framesPerSecond,
-    limit: limitOf(from, to, edges, { inbound, outbound, framesPerSecond }, otherwise),
+    limit: limitOf(windowUse(from, to, edges, { inbound, outbound, framesPerSecond }), outside),
     cpu: cpuResult(edges),
     locks: lockResults(from, to),
     latencyNs:

@@ -1,5 +1,6 @@
 /** The table of a scenario's results on a terminal of 80 columns. */
 import { formatQuantity, rateQuantity, sizeQuantity } from "@vnic/sim"
+import { ringBalance } from "./Limit.ts"
 import type { Envelope, RunResult, Statistic } from "./Result.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
 
@@ -84,16 +85,14 @@ const losses = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
     return [`${name}: ${lost} of ${frames.offered} frames dropped: ${named.join(", ")}`, ...answers]
   })
 
-/** Where CPUs take so much less than what passes, or more, rings fill or run empty: such rates do not last. */
-const BALANCE_TOLERANCE = 0.05
-
 const thousands = (framesPerSecond: number): string => `${Math.round(framesPerSecond / 1000)}k`
 
 /** Runs whose host did not keep up with the wire, or caught up, inside the window: one line each. */
 const imbalances = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
   runs.flatMap(({ cpu, framesPerSecond, name }) => {
-    if (Math.abs(cpu.framesPerSecond - framesPerSecond) <= BALANCE_TOLERANCE * framesPerSecond) return []
-    const what = cpu.framesPerSecond < framesPerSecond ? "rings filled" : "rings emptied"
+    const balance = ringBalance(framesPerSecond, cpu.framesPerSecond)
+    if (balance === 0) return []
+    const what = balance < 0 ? "rings filled" : "rings emptied"
     return [
       `${name}: ${what}: ${thousands(framesPerSecond)} frames/s passed, CPUs took ${thousands(cpu.framesPerSecond)}`
     ]

@@ -67,10 +67,12 @@ describe("cascardo-2013", () => {
       expect(checks).toEqual(CLEAN)
     }
     expect([...limitsOf(results)]).toEqual(["wire"])
-    for (const { dma } of results) {
-      // 1/128 + 1/64; what differs is who has frames between receiving and refilling at the window's edges.
-      expect(Math.abs((dma.rx.mapsPerFrame ?? NaN) / 0.0234375 - 1)).toBeLessThan(0.001)
-      expect(Math.abs((dma.rx.unmapsPerFrame ?? NaN) / 0.0234375 - 1)).toBeLessThan(0.001)
+    for (const { dma, frames } of results) {
+      // 1/128 + 1/64; what differs is who has frames between receiving and refilling at the window's edges: each of
+      // eight queues a poll's, which at line rate are fewer than eight.
+      const most = (8 * 8) / frames.delivered
+      expect(Math.abs((dma.rx.mapsPerFrame ?? NaN) / 0.0234375 - 1)).toBeLessThan(most)
+      expect(Math.abs((dma.rx.unmapsPerFrame ?? NaN) / 0.0234375 - 1)).toBeLessThan(most)
     }
     expect(mean(results.map(({ dma }) => dma.hypercallsPerFrame ?? NaN)).toFixed(2)).toBe("0.05")
   })
