@@ -17,13 +17,16 @@ import { Caller, makeSerialHost, windowOf } from "./support/allocators.ts"
 /** With pages of 2^30 bytes a window is large enough for four pools, with 2^12 it has one. */
 const PAGE_SHIFTS = [12, 30]
 const WINDOWS = [256, 1000, 1024, 4096]
+/** At the bus's beginning, at a multiple of all lengths, and at none of any. */
+const START_PAGES = [0, 2 ** 20, 1023, 2 ** 35 + 777]
 const LENGTHS = [1, 2, 3, 5, 7, 8, 9, 12, 15, 16, 17, 31, 33, 64, 100]
 
 /** First pages of all the ranges that fit; the memory of each lies behind that of the one before. */
-function filled(name: AllocatorName, room: WindowRoom, pages: number, memoryPage = 1) {
-  const { pageCount, reach = pageCount } = room
+function filled(name: AllocatorName, room: WindowRoom, pages: number, firstPage?: number) {
+  const { pageCount, reach = pageCount, startPage = 0 } = room
+  const memoryPage = firstPage ?? (startPage === 0 ? 1 : 0)
   const host = makeSerialHost(1)
-  const window = windowOf({ ...room, isFirstPageReserved: true, pagesBelow4GiB: pageCount }, host)
+  const window = windowOf({ ...room, isFirstPageReserved: startPage === 0, pagesBelow4GiB: pageCount }, host)
   const caller = new Caller(host, ALLOCATORS[name](window, "none"))
   const firsts: Array<number> = []
   const request = { pages, alignment: 1, reach }
@@ -32,33 +35,39 @@ function filled(name: AllocatorName, room: WindowRoom, pages: number, memoryPage
   return firsts
 }
 
-const isExact = (name: AllocatorName, { pageCount, pageShift, reach, reserved }: WindowRoom, pages: number): boolean =>
-  name !== "ring" &&
-  [1024, 4096].includes(pageCount) &&
-  reach === undefined &&
-  reserved === undefined &&
-  !(name === "bitmap-pool" && pageShift === 30 && pages < 16)
-
-/** Every window whole, up to some of its pages, and with holes. */
-const rooms = (): ReadonlyArray<WindowRoom> =>
-  PAGE_SHIFTS.flatMap((pageShift) =>
-    WINDOWS.flatMap((pageCount) => [
-      { pageCount, pageShift },
-      ...[16, 64, 240, 512, 768, 2048]
-        .filter((reach) => reach < pageCount)
-        .map((reach) => ({ pageCount, pageShift, reach })),
-      { pageCount, pageShift, reserved: [{ firstPage: pageCount - 20, pageCount: 16 }] },
-      {
-        pageCount,
-        pageShift,
-        reserved: [
-          { firstPage: 48, pageCount: 32 },
-          { firstPage: pageCount >> 1, pageCount: 64 }
-        ]
-      },
-      { pageCount, pageShift, reach: 160, reserved: [{ firstPage: 96, pageCount: 16 }] }
-    ])
+const isExact = (name: AllocatorName, room: WindowRoom, pages: number): boolean => {
+  const { pageCount, pageShift, reach, reserved, startPage = 0 } = room
+  const isWhole = reach === undefined && reserved === undefined && startPage % pageCount === 0
+  return (
+    name !== "ring" &&
+    [1024, 4096].includes(pageCount) &&
+    isWhole &&
+    !(name === "bitmap-pool" && pageShift === 30 && pages < 16)
   )
+}
+
+/** Every window wherever it begins, whole, up to some of its pages, and with holes. */
+const rooms = (): ReadonlyArray<WindowRoom> =>
+  START_PAGES.flatMap((startPage) =>
+    PAGE_SHIFTS.flatMap((pageShift) => WINDOWS.flatMap((pageCount) => partsOf({ startPage, pageShift, pageCount })))
+  )
+
+const partsOf = (window: WindowRoom): ReadonlyArray<WindowRoom> => {
+  const { pageCount } = window
+  return [
+    window,
+    ...[16, 64, 240, 512, 768, 2048].filter((reach) => reach < pageCount).map((reach) => ({ ...window, reach })),
+    { ...window, reserved: [{ firstPage: pageCount - 20, pageCount: 16 }] },
+    {
+      ...window,
+      reserved: [
+        { firstPage: 48, pageCount: 32 },
+        { firstPage: pageCount >> 1, pageCount: 64 }
+      ]
+    },
+    { ...window, reach: 160, reserved: [{ firstPage: 96, pageCount: 16 }] }
+  ]
+}
 
 describe.each(ALLOCATOR_NAMES)("%s", (name) => {
   it.each(LENGTHS)("holds as many ranges of %i pages as is said", (pages) => {

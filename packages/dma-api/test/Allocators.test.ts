@@ -141,13 +141,13 @@ interface Scope extends WindowShape {
 }
 
 /**
- * Everything below 4 GiB; four pools, and as much above as below; one pool; one with pages that are reserved, and a
- * boundary that the longest requests are longer than.
+ * Everything below 4 GiB; four pools, and as much above as below; one pool, of a window that begins at a multiple of
+ * nothing; one with pages that are reserved, and a boundary that the longest requests are longer than.
  */
 const SCOPES: ReadonlyArray<Scope> = [
   { pageCount: 8, isFirstPageReserved: false, pagesBelow4GiB: 8, pageShift: 30, depth: 6 },
   { pageCount: 16, isFirstPageReserved: true, pagesBelow4GiB: 8, pageShift: 30, depth: 5 },
-  { pageCount: 8, isFirstPageReserved: true, pagesBelow4GiB: 64, depth: 5 },
+  { pageCount: 8, isFirstPageReserved: false, pagesBelow4GiB: 64, startPage: 2 ** 33 + 5, depth: 5 },
   {
     pageCount: 16,
     isFirstPageReserved: true,
@@ -275,7 +275,7 @@ const LARGER: ReadonlyArray<WindowShape> = [
     isFirstPageReserved: false,
     pagesBelow4GiB: 128,
     pageShift: 30,
-    startPage: 3 * 64,
+    startPage: 3 * 64 + 43,
     reserved: [
       { firstPage: 60, pageCount: 10 },
       { firstPage: 187, pageCount: 13 }

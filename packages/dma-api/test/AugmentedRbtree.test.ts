@@ -9,7 +9,7 @@ import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
 import { IOVA_NONE, WORK_NODES } from "../src/core/iova/allocator.ts"
 import { AugmentedRbtree } from "../src/core/iova/augmentedRbtree.ts"
-import { largestOrderIn } from "../src/core/iova/powersOfTwo.ts"
+import { alignedPageOf, largestOrderIn } from "../src/core/iova/powersOfTwo.ts"
 import { NaiveBlocks, rangesOf, windowOf, type Range } from "./support/trees.ts"
 
 /** The ranges of the tree below the one at the window's end. */
@@ -25,14 +25,20 @@ function largestByTrying(first: number, end: number): number {
 }
 
 describe("the largest aligned block of a gap", () => {
-  it("every gap in 70 pages", () => {
-    for (let first = 0; first <= 70; first++) {
-      for (let end = first; end <= 70; end++) {
-        if (largestOrderIn(first, end) !== largestByTrying(first, end)) expect.fail(`[${first}, ${end})`)
+  it("every gap in 70 pages, wherever the window begins", () => {
+    for (const startPage of [0, 1, 9, 2 ** 30, 2 ** 35 + 9]) {
+      const origin = alignedPageOf(startPage)
+      const shift = startPage % 64
+      for (let first = 0; first <= 70; first++) {
+        for (let end = first; end <= 70; end++) {
+          const largest = largestByTrying(shift + first, shift + end)
+          if (largestOrderIn(first, end, origin) !== largest) expect.fail(`[${first}, ${end}) at ${startPage}`)
+        }
       }
     }
-    expect(largestOrderIn(1, 2 ** 30)).toBe(29)
-    expect(largestOrderIn(0, 2 ** 30)).toBe(30)
+    expect(largestOrderIn(1, 2 ** 30, 0)).toBe(29)
+    expect(largestOrderIn(0, 2 ** 30, 0)).toBe(30)
+    expect(largestOrderIn(0, 2 ** 30, alignedPageOf(1))).toBe(29)
   })
 })
 

@@ -14,8 +14,8 @@ import { NaivePools } from "./support/NaivePools.ts"
 const HUGE_SHIFT = 30
 
 /** A window on eight CPUs. */
-const setUp = (pageCount: number, edition: PoolEdition = "linux-3.10", pageShift = HUGE_SHIFT) => {
-  const world = makeWorld(8, { pageCount, pageShift })
+const setUp = (pageCount: number, edition: PoolEdition = "linux-3.10", pageShift = HUGE_SHIFT, startPage = 0) => {
+  const world = makeWorld(8, { pageCount, pageShift, startPage })
   const allocator = makeBitmapPoolAllocator(world.window, edition)
   return { ...world, allocator, ...makeCalls(world, allocator) }
 }
@@ -129,12 +129,15 @@ describe("against the passes written out", () => {
     fc.constantFrom("linux-3.10" as const, "linux-6.12" as const),
     fc.boolean(),
     fc.nat({ max: 500 }),
+    fc.constantFrom(0, 77),
     fc.array(operation, { maxLength: 100 })
-  ])("same ranges, same locks, same verdict of what could ever fit", (pageCount, edition, isBig, cut, operations) => {
-    const world = setUp(pageCount, edition, isBig ? HUGE_SHIFT : 12)
+  ])("same ranges, same locks, same verdict of what could ever fit", (...drawn) => {
+    const [pageCount, edition, isBig, cut, startPage, operations] = drawn
+    const world = setUp(pageCount, edition, isBig ? HUGE_SHIFT : 12, startPage)
     const { allocate, allocator, free } = world
     const poolCount = isBig ? 4 : 1
     const naive = new NaivePools(pageCount, poolCount, true, edition === "linux-6.12")
+    naive.startPage = startPage
     const live: Array<readonly [number, number]> = []
     for (const { alignmentLog, boundary, cpu, isCut, isFree, pages, pick } of operations) {
       if (isFree && live.length > 0) {
@@ -154,6 +157,7 @@ describe("against the passes written out", () => {
       if (first !== IOVA_NONE) live.push([first, pages])
       const empty = new NaivePools(pageCount, poolCount, true, edition === "linux-6.12")
       empty.boundary = boundary
+      empty.startPage = startPage
       const fits = [0, 1, 2, 3].some((home) => empty.allocate(home % poolCount, pages, alignment, reach) >= 0)
       expect(allocator.canEverFit(pages, alignment, reach, boundary)).toBe(fits)
     }

@@ -11,10 +11,16 @@ import { makeRingAllocator } from "../src/core/iova/ring.ts"
 import { NaiveWindow } from "../src/testing/NaiveWindow.ts"
 import { findClash, hammer, IOVA_COSTS, makeCalls, makeWorld, type HammerOptions } from "./support/iova.ts"
 
-const setUp = (pageCount: number, cpuCount = 1, pagesBelow4GiB = 1 << 20, isFirstPageReserved = true) => {
-  const world = makeWorld(cpuCount, { pageCount, pagesBelow4GiB, isFirstPageReserved })
+const setUp = (
+  pageCount: number,
+  cpuCount = 1,
+  pagesBelow4GiB = 1 << 20,
+  isFirstPageReserved = true,
+  startPage = 0
+) => {
+  const world = makeWorld(cpuCount, { pageCount, pagesBelow4GiB, isFirstPageReserved, startPage })
   const allocator = makeRingAllocator(world.window)
-  const naive = new NaiveWindow(pageCount, isFirstPageReserved)
+  const naive = new NaiveWindow(pageCount, isFirstPageReserved, { startPage })
   const calls = makeCalls(world, allocator)
   const live: Array<readonly [first: number, pages: number]> = []
   /** Allocates, and says what is wrong with the answer. */
@@ -68,10 +74,12 @@ describe("against the oracle", () => {
     fc.integer({ min: 8, max: 700 }),
     fc.integer({ min: 1, max: 3 }),
     fc.constantFrom(1 << 20, 250, 3, 0),
+    fc.constantFrom(0, 77),
     fc.nat({ max: 700 }),
     fc.array(operation, { maxLength: 120 })
-  ])("any use of any window, one CPU at a time", (pageCount, cpuCount, pagesBelow4GiB, cut, operations) => {
-    const { allocate, allocator, cpus, free, live, naive } = setUp(pageCount, cpuCount, pagesBelow4GiB)
+  ])("any use of any window, one CPU at a time", (...drawn) => {
+    const [pageCount, cpuCount, pagesBelow4GiB, startPage, cut, operations] = drawn
+    const { allocate, allocator, cpus, free, live, naive } = setUp(pageCount, cpuCount, pagesBelow4GiB, true, startPage)
     for (const { alignmentLog, cpu, isCut, isFree, pages, pick } of operations) {
       // Each waits until the others have done what they did.
       const nowPs = Math.max(...cpus.localPs)
@@ -80,7 +88,7 @@ describe("against the oracle", () => {
       const reach = isCut ? Math.min(cut, pageCount) : pageCount
       if (isFree && live.length > 0) free(pick % live.length, on)
       else expect(allocate(pages, 1 << alignmentLog, reach, on)).toBe("")
-      const empty = new NaiveWindow(pageCount, true)
+      const empty = new NaiveWindow(pageCount, true, { startPage })
       const fits = empty.places({ pages, alignment: 1 << alignmentLog, reach }).length > 0
       expect(allocator.canEverFit(pages, 1 << alignmentLog, reach)).toBe(fits)
     }

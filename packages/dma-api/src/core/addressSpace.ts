@@ -3,8 +3,8 @@
  * The devices of a table share them.
  */
 import { assert } from "@vnic/sim/core"
-import { alignedTable, windowPagesOf } from "./alignedTable.ts"
 import { ALLOCATORS, type AllocatorName, type MakeAllocator } from "./allocators.ts"
+import { checkedAllocator } from "./checkedAllocator.ts"
 import {
   makeNoFlush,
   StrictFlush,
@@ -16,7 +16,7 @@ import {
 import { FlushGauge } from "./flushGauge.ts"
 import { LazyGlobalFlush } from "./flushLazyGlobal.ts"
 import { LazyPerCpuFlush } from "./flushLazyPerCpu.ts"
-import type { IovaAllocator } from "./iova/allocator.ts"
+import type { IovaAllocator, IovaWindow } from "./iova/allocator.ts"
 import type { LockAcrossTableWrite } from "./iova/oneLock.ts"
 import { SharedPages } from "./sharedPages.ts"
 import type { DmaCosts, Host, Table } from "./types.ts"
@@ -47,22 +47,27 @@ const PAST_4_GIB = 2 ** 32
 
 /** All of a table's window, nothing handed out. */
 export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
-  const { costs, flush, host } = options
-  const table = alignedTable(options.table, typeof options.allocator === "string")
+  const { costs, flush, host, table } = options
   const pageBytes = 2 ** table.pageShift
   const isLazy = flush !== "strict"
   assert(!isLazy || table.invalidation !== undefined, "a table that needs no flush cannot be flushed lazily")
-  const window = {
+  const window: IovaWindow = {
     host,
     costs,
     pageShift: table.pageShift,
-    ...windowPagesOf(table),
-    tableName: options.table.name ?? "IOVA",
+    pageCount: table.pageCount,
+    startPage: table.windowStart / pageBytes,
+    isFirstPageReserved: table.windowStart === 0,
+    reserved: table.reserved ?? [],
+    tableName: table.name ?? "IOVA",
     pagesBelow4GiB: Math.max(0, (PAST_4_GIB - table.windowStart) / pageBytes)
   }
   // What is freed later is freed without the lock that its unmap would have held.
-  const make: MakeAllocator = typeof options.allocator === "string" ? ALLOCATORS[options.allocator] : options.allocator
-  const allocator: IovaAllocator = make(window, isLazy ? "none" : options.lockAcrossTableWrite)
+  const across = isLazy ? "none" : options.lockAcrossTableWrite
+  const allocator: IovaAllocator =
+    typeof options.allocator === "string"
+      ? ALLOCATORS[options.allocator](window, across)
+      : checkedAllocator(options.allocator(window, across), window)
   // A page that is shared is freed first, and flushed when its last user goes: see iommuBackend.ts.
   const free: FreeRange =
     allocator.uses === undefined ? allocator.beginFree.bind(allocator) : (_cpu, _first, _pages, then) => then

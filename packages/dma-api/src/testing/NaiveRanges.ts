@@ -15,7 +15,7 @@ export class NaiveRanges {
   private largeHint: number
   private readonly startPage: number
 
-  /** `startPage` is the bus page of the window's first entry, from where boundaries are counted. */
+  /** `startPage` is the bus page of the window's first entry: alignments and boundaries are those of the bus. */
   constructor(pageCount: number, isEntryZeroReserved: boolean, startPage = 0) {
     this.startPage = startPage
     this.used = Array.from({ length: pageCount }, (_, entry) => isEntryZeroReserved && entry === 0)
@@ -61,7 +61,7 @@ export class NaiveRanges {
   private firstFit(from: number, to: number, pages: number, alignment: number, boundary: number): number {
     const lookedAt = new Set<number>()
     let found = IOVA_NONE
-    let start = Math.ceil(from / alignment) * alignment
+    let start = this.alignedFrom(from, alignment)
     while (found === IOVA_NONE && start + pages <= to - 1) {
       let entry = start
       while (entry < start + pages) {
@@ -69,7 +69,7 @@ export class NaiveRanges {
         if (this.used[entry]) break
         entry++
       }
-      if (entry < start + pages) start = (Math.floor(entry / alignment) + 1) * alignment
+      if (entry < start + pages) start = this.alignedFrom(entry + 1, alignment)
       else if (!this.isAcross(start, pages, boundary)) found = start
       else if (pages > boundary) break
       else {
@@ -83,6 +83,12 @@ export class NaiveRanges {
     return found
   }
 
+  private alignedFrom(from: number, alignment: number): number {
+    let entry = from
+    while ((this.startPage + entry) % alignment !== 0) entry++
+    return entry
+  }
+
   private isAcross(start: number, pages: number, boundary: number): boolean {
     const blockOf = (entry: number): number => Math.floor((this.startPage + entry) / boundary)
     return boundary > 0 && blockOf(start) !== blockOf(start + pages - 1)
@@ -91,8 +97,8 @@ export class NaiveRanges {
   /** The next place behind the boundary that a run from `start` would cross. */
   private behindBoundary(start: number, alignment: number, boundary: number): number {
     let entry = start + 1
-    while (entry % alignment !== 0 || !this.isAcross(start, entry - start + 1, boundary)) entry++
-    return entry
+    while (!this.isAcross(start, entry - start + 1, boundary)) entry++
+    return this.alignedFrom(entry, alignment)
   }
 }
 

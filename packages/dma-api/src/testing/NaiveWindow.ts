@@ -41,8 +41,9 @@ export class NaiveWindow {
   places({ alignment, boundary = 0, pages, reach }: RangeRequest): ReadonlyArray<number> {
     const found: Array<number> = []
     const end = Math.min(reach, this.owners.length)
-    for (let first = Math.ceil(this.lowest / alignment) * alignment; first + pages <= end; first += alignment) {
-      if (this.isFree(first, pages) && !this.isAcross(first, pages, boundary)) found.push(first)
+    for (let first = this.lowest; first + pages <= end; first++) {
+      const isAligned = (this.startPage + first) % alignment === 0
+      if (isAligned && this.isFree(first, pages) && !this.isAcross(first, pages, boundary)) found.push(first)
     }
     return found
   }
@@ -52,7 +53,7 @@ export class NaiveWindow {
     if (!Number.isInteger(first) || first < this.lowest) return `page ${first} is not for use`
     if (first + pages > this.owners.length) return `${first}+${pages} leaves the window`
     if (first + pages > reach) return `${first}+${pages} is out of reach (${reach})`
-    if (first % alignment !== 0) return `${first} is not a multiple of ${alignment}`
+    if ((this.startPage + first) % alignment !== 0) return `${first} is not a multiple of ${alignment} on the bus`
     if (this.isAcross(first, pages, boundary)) return `${first}+${pages} crosses a multiple of ${boundary}`
     if (!this.isFree(first, pages)) return `${first}+${pages} overlaps a range that is in use`
     this.owners.fill(first, first, first + pages)

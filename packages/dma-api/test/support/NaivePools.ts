@@ -12,8 +12,10 @@ export class NaivePools {
   /** Pools whose lock the last allocation took, in order, by their index; the large one comes last. */
   visited: Array<number> = []
   private readonly isLargeShared: boolean
-  /** A multiple of it is crossed by no range; 0 is none. */
+  /** A multiple of it is crossed, on the bus, by no range; 0 is none. */
   boundary = 0
+  /** The bus page of page 0. */
+  startPage = 0
 
   constructor(pageCount: number, poolCount: number, isFirstPageReserved: boolean, isLargeShared: boolean) {
     this.used = Array.from({ length: pageCount }, (_, page) => isFirstPageReserved && page === 0)
@@ -57,9 +59,10 @@ export class NaivePools {
   }
 
   private firstFit(from: number, end: number, pages: number, alignment: number): number {
-    for (let first = Math.ceil(from / alignment) * alignment; first + pages < end; first += alignment) {
-      const isAcross = this.boundary > 0 && (first % this.boundary) + pages > this.boundary
-      if (!isAcross && !this.used.slice(first, first + pages).includes(true)) return first
+    for (let first = from; first + pages < end; first++) {
+      const busPage = this.startPage + first
+      const isAcross = this.boundary > 0 && (busPage % this.boundary) + pages > this.boundary
+      if (busPage % alignment === 0 && !isAcross && !this.used.slice(first, first + pages).includes(true)) return first
     }
     return -1
   }

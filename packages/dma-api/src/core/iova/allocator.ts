@@ -74,7 +74,7 @@ export interface PageRange {
 export interface WindowPages {
   /** IOMMU pages in it. */
   readonly pageCount: number
-  /** The bus page that page 0 is. */
+  /** The bus page that page 0 is. On the bus ranges are aligned, and boundaries kept: as counted from bus page 0. */
   readonly startPage: number
   /** Page 0 of the window is never handed out: its bus address would be 0. */
   readonly isFirstPageReserved: boolean
@@ -107,14 +107,15 @@ export interface IovaAllocator {
   /** Largest request that is served without its locks being shared, in pages; 0 when there is none such. */
   readonly optPages: number
   /**
-   * Allocates `pages` pages, the first a multiple of `alignment` (a power of two; some allocators align more),
-   * all below page `reach`; `physPage` is the IOMMU page of the memory that will be mapped (only an allocator
-   * without a choice looks at it; -1 when there is none). The result is in `firsts[cpu]` when `then` runs.
+   * Allocates `pages` pages, the first a multiple of `alignment` on the bus (a power of two up to 2^30; some
+   * allocators align more), all below page `reach`; `physPage` is the IOMMU page of the memory that will be mapped
+   * (only an allocator without a choice looks at it; -1 when there is none). The result is in `firsts[cpu]` when
+   * `then` runs.
    *
    * The range crosses no multiple of `boundary` pages on the bus, a power of two up to 2^30; 0, or left out, is none.
    * The trees of drivers/iommu know no boundary, and those here neither: they align a range to its size, so that
-   * none crosses a boundary that is at least as long, in a window that begins at one; a longer one is handed out
-   * across it. Bitmaps, rings and addresses without allocation look, and a longer request fails.
+   * none crosses a boundary that is at least as long; a longer one is handed out across it. Bitmaps, rings and
+   * addresses without allocation look, and a longer request fails.
    */
   beginAllocate(
     cpu: number,

@@ -12,6 +12,7 @@
  */
 import { assert, fail } from "@vnic/sim/core"
 import { IOVA_NONE as iovaNone, type IovaWindow } from "./allocator.ts"
+import { alignDown as alignDownFrom, alignedPageOf } from "./powersOfTwo.ts"
 import { END as end, FIRST as first, NEXT, NIL as nil, PREVIOUS as previous, RedBlack } from "./redBlack.ts"
 import { UsablePages } from "./usable.ts"
 
@@ -21,6 +22,7 @@ const NIL = nil
 const FIRST = first
 const END = end
 const PREVIOUS = previous
+const alignDown = alignDownFrom
 
 /** The anchor ends behind every limit. */
 const NEVER = 2 ** 31 - 1
@@ -33,6 +35,8 @@ export class AnchoredTree {
   lines = 0
   readonly tree = new RedBlack(false)
   declare readonly usable: UsablePages
+  /** Alignments count from here. */
+  declare private readonly origin: number
   declare readonly pageCount: number
   /** Limits up to this one are low ones. */
   declare private readonly limit32: number
@@ -50,6 +54,7 @@ export class AnchoredTree {
     assert(pageCount >= 2 && pageCount <= 2 ** 30, "window size out of range")
     this.pageCount = pageCount
     this.usable = new UsablePages(window)
+    this.origin = alignedPageOf(window.startPage)
     this.limit32 = pagesBelow4GiB
     this.failingSize = pagesBelow4GiB
     this.failingLimit = pagesBelow4GiB
@@ -98,7 +103,7 @@ export class AnchoredTree {
 
   /** Goes down from a node to the first gap that fits between `bottom` and `limit`, and puts a range there. */
   private readonly walk = (from: number, pages: number, alignment: number, limit: number, bottom: number): number => {
-    const { tree } = this
+    const { origin, tree } = this
     const nodes = tree.nodes
     let gapEnd = limit
     let above: number
@@ -109,7 +114,7 @@ export class AnchoredTree {
       visits++
       const belowFirst = nodes[below + FIRST]!
       if (belowFirst < gapEnd) gapEnd = belowFirst
-      page = (gapEnd - pages) & -alignment
+      page = alignDown(gapEnd - pages, alignment, origin)
       above = below
       below = nodes[below + PREVIOUS]!
     } while (below !== NIL && page < nodes[below + END]! && page >= bottom)

@@ -14,7 +14,7 @@
 import { assert, fail } from "@vnic/sim/core"
 import { IOVA_NONE as iovaNone, WORK_CACHE_LINES, WORK_NAMES, WORK_NODES, type IovaWindow } from "./allocator.ts"
 import { makeOneLockAllocator, treeStepCosts, type OneLockAllocator, type RangeStructure } from "./oneLock.ts"
-import { largestOrderIn, orderFrom, powerOfTwoFrom } from "./powersOfTwo.ts"
+import { alignDown, alignedPageOf, largestOrderIn, orderFrom, powerOfTwoFrom } from "./powersOfTwo.ts"
 import * as Node from "./redBlack.ts"
 import { UsablePages } from "./usable.ts"
 
@@ -28,6 +28,8 @@ export class AugmentedRbtree implements RangeStructure {
   readonly tree = new Node.RedBlack(true)
   declare private readonly pageCount: number
   declare private readonly usable: UsablePages
+  /** Alignments count from here. */
+  declare private readonly origin: number
   /** The limit that is tried first. */
   declare private readonly limit32: number
 
@@ -36,12 +38,13 @@ export class AugmentedRbtree implements RangeStructure {
     assert(pageCount >= 2 && pageCount <= 2 ** 30, "window size out of range")
     this.pageCount = pageCount
     this.usable = new UsablePages(window)
+    this.origin = alignedPageOf(window.startPage)
     this.limit32 = Math.min(pageCount, window.pagesBelow4GiB)
     const { tree } = this
     for (const range of [...this.usable.holes, { firstPage: pageCount, pageCount: 1 }]) {
       const below = tree.last
       const node = tree.take(range.firstPage, range.firstPage + range.pageCount)
-      tree.nodes[node + ROOM] = largestOrderIn(this.gapFirst(below), range.firstPage)
+      tree.nodes[node + ROOM] = largestOrderIn(this.gapFirst(below), range.firstPage, this.origin)
       tree.insertBetween(node, below, NIL)
     }
   }
@@ -72,7 +75,7 @@ export class AugmentedRbtree implements RangeStructure {
     if (limit === this.pageCount) return this.insertBelow(this.highestWithin(tree.root, order), order)
     const owner = this.firstFrom(limit)
     const below = nodes[owner + PREVIOUS]!
-    const cut = (limit - (1 << order)) & -(1 << order)
+    const cut = alignDown(limit - (1 << order), 1 << order, this.origin)
     if (cut >= this.gapFirst(below)) return this.insert(cut, order, below, owner)
     const lower = this.highestBelow(owner, order)
     return lower === NIL ? IOVA_NONE : this.insertBelow(lower, order)
@@ -139,7 +142,7 @@ export class AugmentedRbtree implements RangeStructure {
   /** Puts a block at the upper end of a node's gap, which holds one. */
   private readonly insertBelow = (owner: number, order: number): number => {
     const nodes = this.tree.nodes
-    const page = (nodes[owner + FIRST]! - (1 << order)) & -(1 << order)
+    const page = alignDown(nodes[owner + FIRST]! - (1 << order), 1 << order, this.origin)
     return this.insert(page, order, nodes[owner + PREVIOUS]!, owner)
   }
 
@@ -149,8 +152,8 @@ export class AugmentedRbtree implements RangeStructure {
     const blockEnd = page + (1 << order)
     const node = tree.take(page, blockEnd)
     const nodes = tree.nodes
-    nodes[node + ROOM] = largestOrderIn(this.gapFirst(below), page)
-    nodes[above + ROOM] = largestOrderIn(blockEnd, nodes[above + FIRST]!)
+    nodes[node + ROOM] = largestOrderIn(this.gapFirst(below), page, this.origin)
+    nodes[above + ROOM] = largestOrderIn(blockEnd, nodes[above + FIRST]!, this.origin)
     tree.insertBetween(node, below, above)
     return page
   }
@@ -166,7 +169,7 @@ export class AugmentedRbtree implements RangeStructure {
       fail("a range was freed that is not allocated")
     }
     const above = nodes[node + NEXT]!
-    nodes[above + ROOM] = largestOrderIn(this.gapFirst(nodes[node + PREVIOUS]!), nodes[above + FIRST]!)
+    nodes[above + ROOM] = largestOrderIn(this.gapFirst(nodes[node + PREVIOUS]!), nodes[above + FIRST]!, this.origin)
     tree.erase(node)
     this.pagesUsed -= pages
     steps[WORK_NODES] = tree.visits

@@ -57,7 +57,7 @@ export class Bitmap implements RangeStructure {
   }
 
   /**
-   * The first entry of a free run of `pages` entries whose start is a multiple of `alignment` (a power of
+   * The first entry of a free run of `pages` entries whose start is a multiple of `alignment` on the bus (a power of
    * two), now allocated; or IOVA_NONE. The device can address the first `reach` entries, and the run crosses no
    * multiple of `boundary` entries on the bus (0: none).
    */

@@ -11,12 +11,14 @@ import {
   WORK_WORDS as workWords,
   type WindowPages
 } from "./allocator.ts"
+import { alignedPageOf, alignUp as alignUpFrom } from "./powersOfTwo.ts"
 import { boundaryBehind, UsablePages } from "./usable.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
 const IOVA_NONE = iovaNone
 const WORK_WORDS = workWords
 const WORK_CACHE_LINES = workCacheLines
+const alignUp = alignUpFrom
 /** log2 of a cache line's bits. */
 const LINE_SHIFT = 31 - Math.clz32(CACHE_LINE_BYTES * 8)
 
@@ -28,6 +30,8 @@ export class Bits {
   readonly steps = new Float64Array(WORK_NAMES.length)
   declare private readonly words: Int32Array
   declare private readonly startPage: number
+  /** Alignments count from here. */
+  declare private readonly origin: number
   /** Of the usable pages, where the way to them is too long for each free. */
   declare private readonly lowest: number
   declare private readonly hasHoles: boolean
@@ -37,6 +41,7 @@ export class Bits {
     assert(pageCount >= 4 && pageCount <= 1 << 28, "bitmap size out of range")
     this.pageCount = pageCount
     this.startPage = window.startPage
+    this.origin = alignedPageOf(window.startPage)
     this.usable = new UsablePages(window)
     this.lowest = this.usable.lowest
     this.hasHoles = this.usable.holes.length > 0
@@ -52,12 +57,15 @@ export class Bits {
   }
 
   /**
-   * The first run of `pages` free pages in [from, limit) that starts at a multiple of `alignment`, or IOVA_NONE. One
-   * that crosses a boundary is passed over, and the search goes on behind that boundary, as the kernel's does; a
-   * boundary of 0 is none. [Linux 6.12 lib/iommu-helper.c iommu_area_alloc]
+   * The first run of `pages` free pages in [from, limit) that starts at a multiple of `alignment` on the bus, or
+   * IOVA_NONE. One that crosses a boundary is passed over, and the search goes on behind that boundary, as the
+   * kernel's does; a boundary of 0 is none. [Linux 6.12 lib/iommu-helper.c iommu_area_alloc]
+   *
+   * MODEL: the kernel counts boundaries on the bus and alignments from the window's first page; its windows begin at
+   * multiples of whatever is asked for, where that is the same.
    */
   readonly search = (from: number, limit: number, pages: number, alignment: number, boundary: number): number => {
-    const start = (from + alignment - 1) & -alignment
+    const start = alignUp(from, alignment, this.origin)
     const end = start + pages
     // Most find room at once, and in one word: small enough to become a part of whoever searches.
     const isInWord = end <= limit && (start & 31) + pages <= 32 && boundary === 0
@@ -77,7 +85,7 @@ export class Bits {
     alignment: number,
     boundary: number
   ): number => {
-    const { steps, words } = this
+    const { origin, steps, words } = this
     let start = from
     /** Pages from start up to here are free. */
     let index = start
@@ -104,7 +112,7 @@ export class Bits {
         const behind = boundaryBehind(start, boundary, this.startPage)
         if (stop <= behind) return start
         if (pages > boundary) return IOVA_NONE
-        start = (behind + alignment - 1) & -alignment
+        start = alignUp(behind, alignment, origin)
         index = start
         // What lies behind the boundary is looked at again.
         lastWord = -1
@@ -113,7 +121,7 @@ export class Bits {
         const bit = lowestBit(used)
         const gaps = ~(word >> bit)
         const behind = gaps === 0 ? (index | 31) + 1 : (index & ~31) + bit + lowestBit(gaps)
-        start = (behind + alignment - 1) & -alignment
+        start = alignUp(behind, alignment, origin)
         index = start
       }
     }

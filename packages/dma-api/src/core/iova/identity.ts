@@ -72,7 +72,7 @@ export class IdentityAllocator implements IovaAllocator {
     const isInside = physPage >= this.lowest && end <= uses.length && end <= reach
     const isUsable = isInside && (!this.hasHoles || this.usable.has(physPage, pages))
     const isWhole = boundary === 0 || end <= boundaryBehind(physPage, boundary, this.startPage)
-    const isGiven = isUsable && isWhole && physPage % alignment === 0
+    const isGiven = isUsable && isWhole && (this.startPage + physPage) % alignment === 0
     this.firsts[cpu] = isGiven ? physPage : IOVA_NONE
     if (isGiven) {
       for (let page = physPage; page < end; page++) {

@@ -42,7 +42,7 @@ import {
   VALUE as value
 } from "./mapleNodes.ts"
 import { makeOneLockAllocator, treeStepCosts, type OneLockAllocator, type RangeStructure } from "./oneLock.ts"
-import { powerOfTwoFrom } from "./powersOfTwo.ts"
+import { alignDown as alignDownFrom, alignedPageOf, powerOfTwoFrom } from "./powersOfTwo.ts"
 import { UsablePages } from "./usable.ts"
 
 // Copies in this module: an imported binding costs a load and a check at each use.
@@ -54,6 +54,7 @@ const GAP = gap
 const VALUE = value
 const SLOTS_MAX = slotsMax
 const SLOTS_MIN = slotsMin
+const alignDown = alignDownFrom
 
 /** Cache lines of 64 bytes in a node of the kernel's, 256 bytes. */
 const LINES_PER_NODE = 4
@@ -69,6 +70,8 @@ export class MapleRanges implements RangeStructure {
   levelCount = 1
   declare private readonly pageCount: number
   declare private readonly usable: UsablePages
+  /** Alignments count from here. */
+  declare private readonly origin: number
   /** The limit that is tried first. */
   declare private readonly limit32: number
   /** From the root to a leaf: the nodes, and which slot of each leads on. */
@@ -81,6 +84,7 @@ export class MapleRanges implements RangeStructure {
     assert(pageCount >= 2 && pageCount <= 2 ** 30, "window size out of range")
     this.pageCount = pageCount
     this.usable = new UsablePages(window)
+    this.origin = alignedPageOf(window.startPage)
     this.limit32 = Math.min(pageCount, window.pagesBelow4GiB)
     this.root = this.nodes.make()
     putSlot(this.nodes.words, this.root, 0, pageCount, pageCount - this.usable.lowest, pageCount)
@@ -91,7 +95,7 @@ export class MapleRanges implements RangeStructure {
   }
 
   readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
-    if (pages > this.pageCount || alignment > this.pageCount) return false
+    if (pages > this.pageCount) return false
     const step = Math.max(alignment, powerOfTwoFrom(pages))
     return this.usable.hasPlace(0, reach, pages, step)
   }
@@ -101,7 +105,7 @@ export class MapleRanges implements RangeStructure {
     this.visited = 0
     let first: number = IOVA_NONE
     // Beyond the window places would leave the range of 32-bit integers.
-    if (pages <= pageCount && alignment <= pageCount) {
+    if (pages <= pageCount) {
       const natural = powerOfTwoFrom(pages)
       const step = alignment > natural ? alignment : natural
       const limit = reach < pageCount ? reach : pageCount
@@ -146,7 +150,7 @@ export class MapleRanges implements RangeStructure {
 
   /** The highest place that fits, with the path to the slot whose hole it lies in; or IOVA_NONE. */
   private readonly search = (pages: number, alignment: number, reach: number): number => {
-    const { path, slots } = this
+    const { origin, path, slots } = this
     const { words } = this.nodes
     const leafLevel = this.levelCount - 1
     const last = reach - pages
@@ -174,7 +178,7 @@ export class MapleRanges implements RangeStructure {
         continue
       }
       const holeEnd = words[place + VALUE]!
-      const first = ((holeEnd < reach ? holeEnd : reach) - pages) & -alignment
+      const first = alignDown((holeEnd < reach ? holeEnd : reach) - pages, alignment, origin)
       if (first >= holeEnd - words[place + GAP]!) return first
       slot--
     }

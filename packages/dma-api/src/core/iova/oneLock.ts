@@ -44,8 +44,8 @@ export interface RangeStructure {
   /** steps[WORK_NODES], [WORK_WORDS] and [WORK_CACHE_LINES] of the operation done last. */
   readonly steps: Float64Array
   /**
-   * The first page of a free range, now used, a multiple of `alignment` and all below `reach`; or IOVA_NONE. What
-   * `boundary` means to it is said of `IovaAllocator.beginAllocate`.
+   * The first page of a free range, now used, or IOVA_NONE. What is asked of it is said of
+   * `IovaAllocator.beginAllocate`.
    */
   allocate(pages: number, alignment: number, reach: number, boundary: number): number
   /** Gives a range back, exactly as it was handed out. */

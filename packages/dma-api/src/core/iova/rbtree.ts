@@ -19,7 +19,7 @@
 import { assert, fail } from "@vnic/sim/core"
 import { IOVA_NONE as iovaNone, WORK_CACHE_LINES, WORK_NAMES, WORK_NODES, type IovaWindow } from "./allocator.ts"
 import { makeOneLockAllocator, treeStepCosts, type OneLockAllocator, type RangeStructure } from "./oneLock.ts"
-import { powerOfTwoFrom } from "./powersOfTwo.ts"
+import { alignDown as alignDownFrom, alignedPageOf, powerOfTwoFrom } from "./powersOfTwo.ts"
 import { END as end, FIRST as first, NEXT, NIL as nil, PREVIOUS as previous, RedBlack } from "./redBlack.ts"
 import { UsablePages } from "./usable.ts"
 
@@ -29,6 +29,7 @@ const NIL = nil
 const FIRST = first
 const END = end
 const PREVIOUS = previous
+const alignDown = alignDownFrom
 
 export class Rbtree implements RangeStructure {
   pagesUsed = 0
@@ -36,6 +37,8 @@ export class Rbtree implements RangeStructure {
   readonly tree = new RedBlack(false)
   declare private readonly pageCount: number
   declare private readonly usable: UsablePages
+  /** Alignments count from here. */
+  declare private readonly origin: number
   /** The limit of 32-bit searches. */
   declare private readonly limit32: number
   /** The range that a 32-bit search was given last, or the next one above what was freed since; NIL: the top. */
@@ -46,6 +49,7 @@ export class Rbtree implements RangeStructure {
     assert(pageCount >= 2 && pageCount <= 2 ** 30, "window size out of range")
     this.pageCount = pageCount
     this.usable = new UsablePages(window)
+    this.origin = alignedPageOf(window.startPage)
     this.limit32 = Math.min(pageCount, window.pagesBelow4GiB)
     this.tree.reserve(this.usable.holes)
   }
@@ -58,7 +62,7 @@ export class Rbtree implements RangeStructure {
     this.steps[WORK_NODES] = 0
     this.steps[WORK_CACHE_LINES] = 0
     // Beyond the window sizes and places would leave the range of 32-bit integers.
-    if (pages > this.pageCount || alignment > this.pageCount) return IOVA_NONE
+    if (pages > this.pageCount) return IOVA_NONE
     let page: number = IOVA_NONE
     if (limit > this.limit32 && this.limit32 > 0) page = this.place(size, step, this.limit32)
     if (page === IOVA_NONE) page = this.place(size, step, limit)
@@ -69,13 +73,13 @@ export class Rbtree implements RangeStructure {
 
   /** Walks down from the cached node or the top to the first gap that fits below `limit`, and puts a range there. */
   private readonly place = (size: number, alignment: number, limit: number): number => {
-    const { limit32, tree } = this
+    const { limit32, origin, tree } = this
     const nodes = tree.nodes
     let above: number = limit === limit32 ? this.cached32 : NIL
     let below = above === NIL ? tree.last : nodes[above + PREVIOUS]!
     /** Behind the free pages that are looked at. */
     let gapEnd = above === NIL ? limit : nodes[above + FIRST]!
-    let page = (gapEnd - size) & -alignment
+    let page = alignDown(gapEnd - size, alignment, origin)
     let visits = 0
     while (below !== NIL) {
       visits++
@@ -83,7 +87,7 @@ export class Rbtree implements RangeStructure {
       if (belowFirst < gapEnd) {
         if (page >= nodes[below + END]!) break
         gapEnd = belowFirst
-        page = (gapEnd - size) & -alignment
+        page = alignDown(gapEnd - size, alignment, origin)
       }
       above = below
       below = nodes[below + PREVIOUS]!
@@ -117,7 +121,7 @@ export class Rbtree implements RangeStructure {
   }
 
   readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
-    if (pages > this.pageCount || alignment > this.pageCount) return false
+    if (pages > this.pageCount) return false
     const size = powerOfTwoFrom(pages)
     return this.usable.hasPlace(0, reach, size, Math.max(size, alignment))
   }

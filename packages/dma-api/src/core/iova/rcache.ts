@@ -140,7 +140,7 @@ export class RcacheAllocator implements IovaAllocator {
     this.thens[cpu] = then
     this.pageCounts[cpu] = pages
     // Beyond the window sizes and places would leave the range of 32-bit integers.
-    if (pages > tree.pageCount || alignment > tree.pageCount) return this.endAllocation(cpu, IOVA_NONE)
+    if (pages > tree.pageCount) return this.endAllocation(cpu, IOVA_NONE)
     const natural = powerOfTwoFrom(pages)
     const isCached = pages <= CACHED_PAGES_MAX && alignment <= natural
     this.sizes[cpu] = sizeOf(pages)
@@ -279,7 +279,7 @@ export class RcacheAllocator implements IovaAllocator {
 
   readonly canEverFit = (pages: number, alignment: number, reach: number): boolean => {
     const { pageCount, usable } = this.tree
-    if (pages > pageCount || alignment > pageCount) return false
+    if (pages > pageCount) return false
     const step = Math.max(alignment, powerOfTwoFrom(pages))
     const limit = Math.min(reach, pageCount)
     // All of what is below 4 GiB in one piece counts as having failed from the start.

@@ -3,9 +3,7 @@
  * Allocators ask once, when they are made, or when a request has failed; never on their way to a range.
  */
 import type { PageRange, WindowPages } from "./allocator.ts"
-
-/** The least multiple of a power of two that is not below `page`, of any size. */
-const alignUp = (page: number, alignment: number): number => Math.ceil(page / alignment) * alignment
+import { alignedPageOf, alignUp } from "./powersOfTwo.ts"
 
 /**
  * The first page behind `page` at which a boundary lies: a multiple of `boundary` pages on the bus, where the
@@ -21,11 +19,14 @@ export class UsablePages {
   /** Ranges behind `lowest` that are never handed out: in order, inside the window, with pages between them. */
   declare readonly holes: ReadonlyArray<PageRange>
   declare private readonly startPage: number
+  /** Alignments count from here. */
+  declare private readonly origin: number
 
   constructor({ isFirstPageReserved, pageCount, reserved, startPage }: WindowPages) {
     this.pageCount = pageCount
     this.lowest = isFirstPageReserved ? 1 : 0
     this.startPage = startPage
+    this.origin = alignedPageOf(startPage)
     this.holes = holesOf(reserved, this.lowest, pageCount)
   }
 
@@ -58,13 +59,13 @@ export class UsablePages {
     alignment: number,
     boundary: number
   ): boolean => {
-    let first = alignUp(from, alignment)
+    let first = alignUp(from, alignment, this.origin)
     if (boundary === 0) return first + pages <= to
     if (pages > boundary) return false
     while (first + pages <= to) {
       const behind = boundaryBehind(first, boundary, this.startPage)
       if (first + pages <= behind) return true
-      first = alignUp(behind, alignment)
+      first = alignUp(behind, alignment, this.origin)
     }
     return false
   }
