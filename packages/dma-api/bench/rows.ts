@@ -43,10 +43,11 @@ function callsOf(name: AllocatorName): Calls {
     reserved: [],
     tableName: "IOVA",
     pagesBelow4GiB: PAGES_BELOW_4_GIB,
+    lockAcrossTableWrite: "none" as const,
     host,
     costs: COSTS
   }
-  const allocator: IovaAllocator = ALLOCATORS[name](window, "none")
+  const allocator: IovaAllocator = ALLOCATORS[name](window)
   const { firsts } = allocator
   const done = host.define("done", () => 0)
   return {

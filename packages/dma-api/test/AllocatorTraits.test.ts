@@ -27,7 +27,7 @@ function filled(name: AllocatorName, room: WindowRoom, pages: number, firstPage?
   const memoryPage = firstPage ?? (startPage === 0 ? 1 : 0)
   const host = makeSerialHost(1)
   const window = windowOf({ ...room, isFirstPageReserved: startPage === 0, pagesBelow4GiB: pageCount }, host)
-  const caller = new Caller(host, ALLOCATORS[name](window, "none"))
+  const caller = new Caller(host, ALLOCATORS[name](window))
   const firsts: Array<number> = []
   const request = { pages, alignment: 1, reach }
   const next = (): number => caller.allocate(0, request, memoryPage + firsts.length * pages)

@@ -4,15 +4,9 @@
  */
 import { describe, expect, it } from "vitest"
 import { ACCOUNT_IOVA } from "@vnic/sim/core"
-import { IOVA_NONE, WORK_LOCKS, WORK_NODES, WORK_WORDS } from "../src/core/iova/allocator.ts"
+import { IOVA_NONE, WORK_LOCKS, WORK_NODES, WORK_WORDS, type LockAcrossTableWrite } from "../src/core/iova/allocator.ts"
 import { makeBitmap, makeBitmapAllocator } from "../src/core/iova/bitmap.ts"
-import {
-  bitmapStepCosts,
-  makeOneLockAllocator,
-  treeStepCosts,
-  type LockAcrossTableWrite,
-  type RangeStructure
-} from "../src/core/iova/oneLock.ts"
+import { bitmapStepCosts, makeOneLockAllocator, treeStepCosts, type RangeStructure } from "../src/core/iova/oneLock.ts"
 import { findClash, hammer, IOVA_COSTS, LOCK_ACQUIRE_PS, makeCalls, makeWorld } from "./support/iova.ts"
 
 const MODES = ["both", "unmap", "none"] as const
@@ -150,7 +144,7 @@ describe("costs of structures", () => {
 describe("the bitmap under its lock", () => {
   it("hands out what the bitmap alone does", () => {
     const world = makeWorld(1, { pageCount: 200 })
-    const { allocate, free } = makeCalls(world, makeBitmapAllocator(world.window, "both"))
+    const { allocate, free } = makeCalls(world, makeBitmapAllocator(world.window))
     const alone = makeBitmap({ ...world.window, pageCount: 200 })
     for (let round = 0; round < 60; round++) {
       const pages = 1 + ((round * 7) % 20)
@@ -165,8 +159,8 @@ describe("the bitmap under its lock", () => {
   it.each(MODES.flatMap((mode) => [2, 8].map((count) => [count, mode] as const)))(
     "%i CPUs, across %s: no overlap, nothing left, one grant an operation",
     (cpuCount, mode) => {
-      const world = makeWorld(cpuCount, { pageCount: 256 })
-      const allocator = makeBitmapAllocator(world.window, mode)
+      const world = makeWorld(cpuCount, { pageCount: 256, lockAcrossTableWrite: mode })
+      const allocator = makeBitmapAllocator(world.window)
       const options = { rounds: 150, depth: 12, pagesMax: 4, order: "random" } as const
       const { failures, lives } = hammer(world, allocator, options)
       expect(findClash(lives)).toBeUndefined()

@@ -16,8 +16,7 @@ import {
 import { FlushGauge } from "./flushGauge.ts"
 import { LazyGlobalFlush } from "./flushLazyGlobal.ts"
 import { LazyPerCpuFlush } from "./flushLazyPerCpu.ts"
-import type { IovaAllocator, IovaWindow } from "./iova/allocator.ts"
-import type { LockAcrossTableWrite } from "./iova/oneLock.ts"
+import type { IovaAllocator, IovaWindow, LockAcrossTableWrite } from "./iova/allocator.ts"
 import { SharedPages } from "./sharedPages.ts"
 import type { DmaCosts, Host, Table } from "./types.ts"
 
@@ -60,14 +59,14 @@ export function makeAddressSpace(options: AddressSpaceOptions): AddressSpace {
     isFirstPageReserved: table.windowStart === 0,
     reserved: table.reserved ?? [],
     tableName: table.name ?? "IOVA",
-    pagesBelow4GiB: Math.max(0, (PAST_4_GIB - table.windowStart) / pageBytes)
+    pagesBelow4GiB: Math.max(0, (PAST_4_GIB - table.windowStart) / pageBytes),
+    // What is freed later is freed without the lock that its unmap would have held.
+    lockAcrossTableWrite: isLazy ? "none" : options.lockAcrossTableWrite
   }
-  // What is freed later is freed without the lock that its unmap would have held.
-  const across = isLazy ? "none" : options.lockAcrossTableWrite
   const allocator: IovaAllocator =
     typeof options.allocator === "string"
-      ? ALLOCATORS[options.allocator](window, across)
-      : checkedAllocator(options.allocator(window, across), window)
+      ? ALLOCATORS[options.allocator](window)
+      : checkedAllocator(options.allocator(window), window)
   // A page that is shared is freed first, and flushed when its last user goes: see iommuBackend.ts.
   const free: FreeRange =
     allocator.uses === undefined ? allocator.beginFree.bind(allocator) : (_cpu, _first, _pages, then) => then

@@ -5,13 +5,12 @@ import { makeBitmapAllocator } from "./iova/bitmap.ts"
 import { makeBitmapPoolAllocator } from "./iova/bitmapPool.ts"
 import { makeIdentityAllocator } from "./iova/identity.ts"
 import { makeMapleAllocator } from "./iova/maple.ts"
-import type { LockAcrossTableWrite } from "./iova/oneLock.ts"
 import { makeRbtreeAllocator } from "./iova/rbtree.ts"
 import { makeRcacheAllocator } from "./iova/rcache.ts"
 import { makeRingAllocator } from "./iova/ring.ts"
 
-/** Makes an allocator; only the bitmap may hold its lock across the table write, the others never do. */
-export type MakeAllocator = (window: IovaWindow, lockAcrossTableWrite: LockAcrossTableWrite) => IovaAllocator
+/** Makes an allocator; of those here only the bitmap may hold its lock across the table write. */
+export type MakeAllocator = (window: IovaWindow) => IovaAllocator
 
 export const ALLOCATORS = {
   identity: makeIdentityAllocator,

@@ -54,6 +54,7 @@ export const windowOf = (shape: WindowShape, host: Host = makeSerialHost(2)): Io
   pageShift: 12,
   startPage: 0,
   reserved: [],
+  lockAcrossTableWrite: "none",
   ...shape,
   host,
   costs: COSTS
@@ -242,7 +243,7 @@ export const SUBJECTS: ReadonlyArray<Subject> = [
   },
   ...(["both", "none"] as const).map((lockAcross): Subject => ({
     name: lockAcross === "both" ? "bitmap" : "bitmap-outside",
-    make: (window) => makeBitmapAllocator(window, lockAcross),
+    make: (window) => makeBitmapAllocator({ ...window, lockAcrossTableWrite: lockAcross }),
     taken: asAsked,
     searched: halves,
     isComplete: always,

@@ -39,6 +39,7 @@ export function makeWorld(cpuCount: number, changes: Partial<IovaWindow> = {}): 
     costs: IOVA_COSTS,
     tableName: "IOVA",
     pagesBelow4GiB: 1 << 20,
+    lockAcrossTableWrite: "both",
     ...changes
   }
   return { cpus, timeline, window }

@@ -39,7 +39,8 @@ export const windowOf = (pageCount: number, pagesBelow4GiB = pageCount, host: Ho
   reserved: [],
   host,
   costs: COSTS,
-  pagesBelow4GiB
+  pagesBelow4GiB,
+  lockAcrossTableWrite: "none"
 })
 
 export type Range = readonly [first: number, end: number]

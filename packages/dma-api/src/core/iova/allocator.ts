@@ -82,6 +82,9 @@ export interface WindowPages {
   readonly reserved: ReadonlyArray<PageRange>
 }
 
+/** During which operations an allocator's lock is held across the table write. */
+export type LockAcrossTableWrite = "both" | "unmap" | "none"
+
 /** The window that is divided up. */
 export interface IovaWindow extends WindowPages {
   /** What its table is called in the names of locks. */
@@ -96,6 +99,8 @@ export interface IovaWindow extends WindowPages {
    * behind: what 32-bit-first policies try first.
    */
   readonly pagesBelow4GiB: number
+  /** The most that a lock may be held: not at all where what is unmapped is freed only later. */
+  readonly lockAcrossTableWrite: LockAcrossTableWrite
 }
 
 export interface IovaAllocator {

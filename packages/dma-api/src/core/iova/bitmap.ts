@@ -14,13 +14,7 @@
  */
 import { IOVA_NONE as iovaNone, WORK_WORDS, type IovaWindow, type WindowPages } from "./allocator.ts"
 import { Bits } from "./bits.ts"
-import {
-  bitmapStepCosts,
-  makeOneLockAllocator,
-  type LockAcrossTableWrite,
-  type OneLockAllocator,
-  type RangeStructure
-} from "./oneLock.ts"
+import { bitmapStepCosts, makeOneLockAllocator, type OneLockAllocator, type RangeStructure } from "./oneLock.ts"
 
 // A copy in this module: an imported binding costs a load and a check at each use.
 const IOVA_NONE = iovaNone
@@ -111,10 +105,10 @@ export class Bitmap implements RangeStructure {
 /** A bitmap over a window's entries, all free but those that are reserved; without a lock. */
 export const makeBitmap = (window: WindowPages): Bitmap => new Bitmap(window)
 
-/** The bitmap under the one lock of its table, which may be held across the table write. */
-export const makeBitmapAllocator = (window: IovaWindow, lockAcrossTableWrite: LockAcrossTableWrite): OneLockAllocator =>
+/** The bitmap under the one lock of its table, which is held across the table write as far as the window lets it. */
+export const makeBitmapAllocator = (window: IovaWindow): OneLockAllocator =>
   makeOneLockAllocator(window, makeBitmap(window), {
     lockName: `${window.tableName} table lock`,
-    lockAcrossTableWrite,
+    lockAcrossTableWrite: "both",
     stepCosts: bitmapStepCosts(window.costs)
   })

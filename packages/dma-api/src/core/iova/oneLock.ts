@@ -22,6 +22,7 @@ import {
   type IovaAllocator,
   type IovaCosts,
   type IovaWindow,
+  type LockAcrossTableWrite,
   type Work
 } from "./allocator.ts"
 import type { Host } from "../types.ts"
@@ -33,9 +34,6 @@ const WORK_NODES = workNodes
 const WORK_WORDS = workWords
 const WORK_CACHE_LINES = workCacheLines
 const WORK_LOCKS = workLocks
-
-/** During which operations the allocator's lock is held across the table write. */
-export type LockAcrossTableWrite = "both" | "unmap" | "none"
 
 /** Ranges of pages in use; whoever calls holds the lock. */
 export interface RangeStructure {
@@ -84,6 +82,7 @@ export const treeStepCosts = (costs: IovaCosts): StepCosts => ({
 export interface OneLockOptions {
   /** The lock's name in reports. */
   readonly lockName: string
+  /** Where the window says less, that is what is done. */
   readonly lockAcrossTableWrite: LockAcrossTableWrite
   readonly stepCosts: StepCosts
 }
@@ -118,13 +117,14 @@ export class OneLockAllocator implements IovaAllocator {
 
   constructor(window: IovaWindow, structure: RangeStructure, options: OneLockOptions) {
     const { host } = window
+    const modes = [window.lockAcrossTableWrite, options.lockAcrossTableWrite]
     this.firsts = new Int32Array(host.count).fill(IOVA_NONE)
     this.structure = structure
     this.host = host
     this.lock = host.makeLock(options.lockName)
     this.stepCosts = options.stepCosts
-    this.isAllocateLockedAcross = options.lockAcrossTableWrite === "both"
-    this.isRemoveLockedAcross = options.lockAcrossTableWrite !== "none"
+    this.isAllocateLockedAcross = modes.every((mode) => mode === "both")
+    this.isRemoveLockedAcross = !modes.includes("none")
     this.holds = new Uint8Array(host.count)
     this.thens = new Int32Array(host.count)
     this.freeFirsts = new Int32Array(host.count)
