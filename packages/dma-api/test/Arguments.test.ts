@@ -9,7 +9,39 @@ import {
   TO_DEVICE,
   type Direction
 } from "@vnic/dma-api/core"
+import type { FlatTableOptions } from "@vnic/dma-api/testing"
 import { BACKENDS, leftovers, MASK_32, NOTHING_LEFT, setUp } from "./support/setup.ts"
+
+describe.each(["iommu", "window"] as const)("the %s backend", (backend) => {
+  const shapes: ReadonlyArray<readonly [FlatTableOptions, string]> = [
+    [{ pageShift: 31 }, "a power of two"],
+    [{ pageShift: 12.5 }, "a power of two"],
+    [{ pageShift: -1 }, "a power of two"],
+    [{ windowStart: 0x8000_0800 }, "does not begin at a page"],
+    [{ windowStart: -4096 }, "does not begin at a page"],
+    [{ windowStart: NaN }, "does not begin at a page"],
+    [{ pageCount: 1023.5 }, "no such pages"],
+    [{ pageCount: -1 }, "no such pages"],
+    [{ windowStart: 2 ** 53 - 2 ** 20 }, "no such pages"],
+    [{ reserved: [{ firstPage: 1.5, pageCount: 1 }] }, "parts of a page"],
+    [{ reserved: [{ firstPage: 1, pageCount: NaN }] }, "parts of a page"],
+    [{ pageCount: 0 }, "has none"]
+  ]
+  it.each(shapes)("takes no table with %o", (shape, message) => {
+    expect(() => setUp(backend, {}, shape).dma.attach("nic0", MASK_32)).toThrow(message)
+  })
+})
+
+it("the widest page of a table holds the longest buffer that there is, at any offset", () => {
+  const { dma, table } = setUp("iommu", { allocator: "ring" }, { pageShift: 30, pageCount: 16 })
+  const device = dma.attach("nic0", 2 ** 40 - 1)
+  for (const phys of [0, 0x1000, 2 ** 30 - 1]) {
+    const busAddr = device.mapSingle(0, phys, 2 ** 31 - 1, TO_DEVICE)
+    expect([busAddr % 2 ** 30, table.entries.size]).toEqual([phys, phys === 0 ? 2 : 3])
+    expect(table.translate(busAddr + 2 ** 31 - 2)).toBe(phys + 2 ** 31 - 2)
+    device.unmapSingle(0, busAddr, 2 ** 31 - 1, TO_DEVICE)
+  }
+})
 
 describe.each(BACKENDS)("a device of the %s backend", (backend) => {
   it("takes no map of nothing and none in no direction, and is released once", () => {

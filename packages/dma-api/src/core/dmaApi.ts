@@ -27,6 +27,7 @@ import { WORK_NAMES, type LockAcrossTableWrite } from "./iova/allocator.ts"
 import type { Mapping } from "./mappings.ts"
 import { makeMemoryMap } from "./memoryMap.ts"
 import { makeSwiotlb, NO_BOUNCES, type Swiotlb, type SwiotlbCounts, type SwiotlbSizes } from "./swiotlb.ts"
+import { checkTable } from "./tableShape.ts"
 import type { DmaCosts, Host, Pages, Table } from "./types.ts"
 import { MemoryWindow, WindowBackend } from "./windowBackend.ts"
 
@@ -144,6 +145,7 @@ export class DmaApi {
   private tableNeeded(): Table {
     const { table } = this
     if (table === undefined || table.pageCount === 0) fail("a backend that needs a translation table has none")
+    checkTable(table)
     return table
   }
 
