@@ -8,7 +8,7 @@ export type Direction = typeof Direction.Type
 
 const texts = {
   AddressSpaceFull: "no range of bus addresses that long is free; unmap something",
-  MaskTooNarrow: "the device's mask or the table's window does not reach that far; no unmap will help",
+  MaskTooNarrow: "the device's mask or the table's window does not reach there; no unmap will help",
   TableRefused: "the translation table did not take the entries; a later try may succeed",
   OutOfMemory: "no pages are free for coherent memory where the device reaches them",
   BounceFull: "no slots of the bounce buffer are free; unmap something",

@@ -40,9 +40,8 @@ describe("identity", () => {
         const first = allocate(pages, 1 << alignmentLog, reach, cpu, physPage)
         const isInside = physPage >= (isReserved ? 1 : 0) && physPage + pages <= reach
         expect(first).toBe(isInside && physPage % (1 << alignmentLog) === 0 ? physPage : IOVA_NONE)
-        if (first === IOVA_NONE) continue
-        live.push([first, pages])
-        expect(allocator.canEverFit(pages, 1 << alignmentLog, reach)).toBe(true)
+        expect(allocator.canEverFit(pages, 1 << alignmentLog, reach, 0, physPage)).toBe(first !== IOVA_NONE)
+        if (first !== IOVA_NONE) live.push([first, pages])
       }
       const users = Array.from({ length: PAGES }, (_, page) => live.filter((range) => has(range, page)).length)
       expect([...allocator.uses]).toEqual(users)
@@ -86,9 +85,19 @@ describe("identity", () => {
 
   it("no address is too wide for a window that holds it; nothing fits one that is too small", () => {
     const { allocator } = setUp(true)
-    expect(allocator.canEverFit(PAGES - 1, 1, PAGES)).toBe(true)
-    expect(allocator.canEverFit(PAGES, 1, PAGES)).toBe(false)
-    expect(allocator.canEverFit(8, 8, 15)).toBe(false)
+    const fits = (pages: number, alignment: number, reach: number, physPage?: number) =>
+      allocator.canEverFit(pages, alignment, reach, 0, physPage)
+    expect([fits(PAGES - 1, 1, PAGES, 1), fits(PAGES, 1, PAGES, 0), fits(PAGES, 1, PAGES, 1)]).toEqual([
+      true,
+      false,
+      false
+    ])
+    expect([fits(8, 8, 16, 8), fits(8, 8, 15, 8), fits(8, 8, 16, 4), fits(1, 1, PAGES)]).toEqual([
+      true,
+      false,
+      false,
+      false
+    ])
   })
 
   it("four CPUs that share pages need not wait", () => {

@@ -125,6 +125,23 @@ describe("coherent memory below a narrow mask", () => {
     expect(device.failure[0]).toBe(MAP_MASK_TOO_NARROW)
   })
 
+  it("identity: is looked for where the window reserves nothing, and no block lies across the boundary", () => {
+    const reserved = [{ firstPage: 2, pageCount: 30 }]
+    const { dma, pages } = setUp("iommu", { allocator: "identity" }, { reserved, pageCount: 40 })
+    const device = dma.attach("nic0", MASK_32)
+    const physOf = (pageCount: number) => device.allocCoherent(0, pageCount * PAGE_BYTES)?.phys
+    const failureOf = (pageCount: number) => [physOf(pageCount), device.failure[0]]
+    // Page 0 has bus address 0.
+    expect([physOf(1), physOf(4), physOf(1)]).toEqual([1, 32, 36].map((page) => page * PAGE_BYTES))
+    expect(failureOf(4)).toEqual([undefined, MAP_OUT_OF_MEMORY])
+    expect(failureOf(16)).toEqual([undefined, MAP_MASK_TOO_NARROW])
+    device.dmaSetSegBoundary(4 * PAGE_BYTES - 1)
+    expect([physOf(2), pages.pagesUsed]).toEqual([38 * PAGE_BYTES, 8])
+    const wide = setUp("iommu", { allocator: "identity" }).dma.attach("nic0", MASK_32)
+    wide.dmaSetSegBoundary(4 * PAGE_BYTES - 1)
+    expect([wide.allocCoherent(0, 5 * PAGE_BYTES), wide.failure[0]]).toEqual([undefined, MAP_INVALID])
+  })
+
   it.each([
     [0, "more pages"],
     [PAGE_BYTES, "more pages"],

@@ -47,6 +47,8 @@ const usesOf = (device: Device, world: ReturnType<typeof worldOf>): ReadonlyArra
     () => device.syncSgForDevice(0, list, 1, TO_DEVICE),
     () => device.allocCoherent(0, 100),
     () => device.freeCoherent(0, block),
+    () => device.beginAllocCoherent(0, 100, 0),
+    () => device.beginFreeCoherent(0, block, 0),
     () => device.dmaIovaTryAlloc(0, freeRange, 0x8000, 64),
     () => device.beginDmaIovaTryAlloc(0, freeRange, 0x8000, 64, 0),
     ...(hasRange ? ofRange : []),

@@ -5,6 +5,7 @@ import {
   FROM_DEVICE,
   makePlainHost,
   MAP_MASK_TOO_NARROW,
+  MAP_OUT_OF_MEMORY,
   MAP_TABLE_REFUSED,
   TO_DEVICE,
   type Table
@@ -56,7 +57,8 @@ describe("the window backend", () => {
     ])
     const fails = (phys: number, sizeBytes: number): boolean => device.mapSingle(0, phys, sizeBytes, TO_DEVICE) < 0
     expect([36, 37, 38, 39].map((page) => fails(page * PAGE_BYTES, PAGE_BYTES))).toEqual([false, true, true, false])
-    expect(device.counters.failures[MAP_TABLE_REFUSED]).toBe(2)
+    // No later try succeeds.
+    expect(device.counters.failures[MAP_MASK_TOO_NARROW]).toBe(2)
     expect([fails(37 * PAGE_BYTES - 1, 1), fails(37 * PAGE_BYTES - 1, 2)]).toEqual([false, true])
   })
 
@@ -81,10 +83,24 @@ describe("the window backend", () => {
   it.each([1, 2])("of a table that refuses its insert %i fails every map, and nothing is left", (refuseAt) => {
     const { table, changed } = withOwnMemory({ phys: PAGE_BYTES, sizeBytes: PAGE_BYTES })
     table.refuseAt = refuseAt
-    const { device } = memoryWorld("window", { table: changed })
+    const { device, pages } = memoryWorld("window", { table: changed })
     expect(device.mapSingle(0, 0, 64, TO_DEVICE)).toBe(-1)
     expect(device.failure[0]).toBe(MAP_TABLE_REFUSED)
+    expect(device.allocCoherent(0, 64)).toBeUndefined()
+    expect([device.failure[0], pages.pagesUsed]).toEqual([MAP_TABLE_REFUSED, 0])
     expect(table.entries.size).toBe(0)
+  })
+
+  it("has coherent memory where the table reserves nothing", () => {
+    const reserved = [
+      { firstPage: 0, pageCount: 16 },
+      { firstPage: 20, pageCount: 1000 }
+    ]
+    const { device, pages } = memoryWorld("window", { table: new FlatTable({ reserved }) })
+    const blocks = [8, 4, 4].map((count) => device.allocCoherent(0, count * PAGE_BYTES)?.phys)
+    expect(blocks).toEqual([undefined, 16 * PAGE_BYTES, undefined])
+    const { failures } = device.counters
+    expect([failures[MAP_MASK_TOO_NARROW], failures[MAP_OUT_OF_MEMORY], pages.pagesUsed]).toEqual([1, 1, 4])
   })
 
   it("of a table that is too short fails every map too", () => {

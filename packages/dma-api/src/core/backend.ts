@@ -48,17 +48,17 @@ export interface Backend {
   readonly isSynced: boolean
   /** Maps the buffer of the CPU's call; ends in `mapDone` or `mapFailed`. */
   beginMap(cpu: number): number
+  /**
+   * Could the memory of the CPU's call ever be mapped where it lies? Any could, where bus addresses are chosen: then
+   * what is in the way is not the place.
+   */
+  suits(cpu: number): boolean
   /** Unmaps what the CPU's call is about; goes on at its `thens`. */
   beginUnmap(cpu: number): number
   /** A list as a whole; without them each of its entries is mapped by itself. */
   readonly lists?: ListBackend
-  /**
-   * Ranges without memory. Without them `dmaIovaTryAlloc` is always false, and a bus address is not chosen: it is
-   * that of the memory, and of memory that lies too high there is none.
-   */
+  /** Ranges without memory. Without them `dmaIovaTryAlloc` is always false. */
   readonly ranges?: RangeBackend
-  /** Where memory begins on the bus then; 0 when left out. */
-  readonly memoryStart?: BusAddr
   syncForCpu(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void
   syncForDevice(cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void
   needsSync(busAddr: BusAddr): boolean

@@ -81,6 +81,11 @@ export class BounceBackend implements Backend {
     return this.swiotlb.beginTake(cpu, phys, sizeBytes, limits, this.taken)
   }
 
+  /** Coherent memory is never bounced. */
+  readonly suits = (cpu: number): boolean => {
+    return this.direct.suits(cpu)
+  }
+
   private readonly mapBounced = (cpu: number): number => {
     const { ends, swiotlb } = this
     const busAddr = swiotlb.taken[cpu]!

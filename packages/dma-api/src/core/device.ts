@@ -36,6 +36,8 @@ export interface Device {
   readonly mapped: Float64Array
   /** failure[cpu]: why the CPU's last map failed (MAP_OK when it did not). */
   readonly failure: Int8Array
+  /** coherent[cpu]: the block that the CPU was given last, undefined when there was none. */
+  readonly coherent: ReadonlyArray<Coherent | undefined>
   /** What its segments and masks are limited to; see the dmaSet… calls. */
   readonly limits: DeviceLimits
 
@@ -101,6 +103,9 @@ export interface Device {
   /** dma_alloc_coherent: zeroed memory, whole pages, naturally aligned; undefined when there is none. */
   allocCoherent(cpu: number, sizeBytes: number): Coherent | undefined
   freeCoherent(cpu: number, block: Coherent): void
+  /** The same in a program: the block is in `coherent` when `then` runs. */
+  beginAllocCoherent(cpu: number, sizeBytes: number, then: number): number
+  beginFreeCoherent(cpu: number, block: Coherent, then: number): number
   /** dma_mapping_error. */
   mappingError(busAddr: BusAddr): boolean
 

@@ -61,15 +61,18 @@ export class DeviceFront implements Device, MapEnds {
   declare backend: Backend
   declare readonly debug: DmaDebug | undefined
   declare readonly debugId: number
-  /** The step that leaves a plain call. */
+  /** The step that leaves a plain call; and those that begin one, when the CPU's call is set. */
   declare readonly leaveStep: number
   /** What a mapping adds to the counters of maps and unmaps: 1, or 0 when it reaches no table. */
   declare private readonly tableMaps: number
-  declare private readonly mapStep: number
-  declare private readonly unmapStep: number
+  declare readonly mapStep: number
+  declare readonly unmapStep: number
   declare private readonly listCalls: ListCalls
+  declare readonly coherent: Device["coherent"]
   declare readonly allocCoherent: Device["allocCoherent"]
+  declare readonly beginAllocCoherent: Device["beginAllocCoherent"]
   declare readonly freeCoherent: Device["freeCoherent"]
+  declare readonly beginFreeCoherent: Device["beginFreeCoherent"]
   declare readonly mapSg: Device["mapSg"]
   declare readonly mapSgtable: Device["mapSgtable"]
   declare readonly unmapSg: Device["unmapSg"]
@@ -106,8 +109,11 @@ export class DeviceFront implements Device, MapEnds {
     this.mapStep = host.define("dma map", (cpu) => this.backend.beginMap(cpu))
     this.unmapStep = host.define("dma unmap", (cpu) => this.backend.beginUnmap(cpu))
     const coherent = new CoherentCalls(this, options.coherent)
+    this.coherent = coherent.coherent
     this.allocCoherent = coherent.allocCoherent
+    this.beginAllocCoherent = coherent.beginAllocCoherent
     this.freeCoherent = coherent.freeCoherent
+    this.beginFreeCoherent = coherent.beginFreeCoherent
     const lists = new ListCalls(this)
     this.listCalls = lists
     this.mapSg = lists.mapSg
@@ -209,13 +215,7 @@ export class DeviceFront implements Device, MapEnds {
   }
 
   /** Says what the CPU is about to unmap; false when there is nothing to undo. */
-  private readonly setUnmap = (
-    cpu: number,
-    busAddr: BusAddr,
-    sizeBytes: number,
-    tag: number,
-    attributes: number
-  ): boolean => {
+  readonly setUnmap = (cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number, attributes: number): boolean => {
     const { calls, debug } = this
     calls.bus[cpu] = busAddr
     calls.sizes[cpu] = sizeBytes
@@ -250,12 +250,7 @@ export class DeviceFront implements Device, MapEnds {
     attributes = 0
   ): BusAddr => {
     checkMap(phys, sizeBytes, direction)
-    return this.mapNow(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
-  }
-
-  /** Maps at once. */
-  readonly mapNow = (cpu: number, phys: PhysAddr, sizeBytes: number, tag: number, attributes: number): BusAddr => {
-    this.setMap(cpu, phys, sizeBytes, tag, attributes)
+    this.setMap(cpu, phys, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
     this.calls.thens[cpu] = this.leaveStep
     this.host.runAlone(cpu, this.mapStep)
     return this.mapped[cpu]!
@@ -279,15 +274,9 @@ export class DeviceFront implements Device, MapEnds {
     direction: Direction,
     attributes = 0
   ): void => {
-    this.unmapNow(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)
-  }
-
-  /** True when a mapping of this kind was undone. */
-  readonly unmapNow = (cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number, attributes: number): boolean => {
-    if (!this.setUnmap(cpu, busAddr, sizeBytes, tag, attributes)) return false
+    if (!this.setUnmap(cpu, busAddr, sizeBytes, tagOf(KIND_SINGLE, direction), attributes)) return
     this.calls.thens[cpu] = this.leaveStep
     this.host.runAlone(cpu, this.unmapStep)
-    return kindOfTag(this.calls.tags[cpu]!) === kindOfTag(tag)
   }
 
   readonly syncSingleForCpu = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {

@@ -48,15 +48,20 @@ export class DirectBackend implements Backend {
 
   readonly beginMap = (cpu: number): number => {
     this.host.spend(cpu, ACCOUNT_DMA_API, this.mapPs)
-    return this.endMap(cpu, this.calls.phys[cpu]!)
+    const busAddr = this.calls.phys[cpu]!
+    if (!this.isReached(cpu, busAddr)) return this.ends.mapFailed(cpu, MAP_MASK_TOO_NARROW)
+    return this.ends.mapDone(cpu, busAddr)
   }
 
-  /** The buffer's address is this one, if the device reaches it. */
-  protected readonly endMap = (cpu: number, busAddr: BusAddr): number => {
+  readonly suits = (cpu: number): boolean => {
+    return this.isReached(cpu, this.calls.phys[cpu]!)
+  }
+
+  /** Does the device reach the buffer of the CPU's call, at this address? */
+  protected readonly isReached = (cpu: number, busAddr: BusAddr): boolean => {
     const { calls, limits } = this
     const mask = kindOfTag(calls.tags[cpu]!) === KIND_COHERENT ? limits.coherentMask : limits.mask
-    if (busAddr + calls.sizes[cpu]! - 1 > mask) return this.ends.mapFailed(cpu, MAP_MASK_TOO_NARROW)
-    return this.ends.mapDone(cpu, busAddr)
+    return busAddr + calls.sizes[cpu]! - 1 <= mask
   }
 
   readonly beginUnmap = (cpu: number): number => {

@@ -16,7 +16,6 @@ import { blockBytes, wholePagesBytes, type CoherentMemory } from "./coherent.ts"
 import { IommuLists } from "./iommuLists.ts"
 import { IommuRanges } from "./iommuRanges.ts"
 import { IOVA_NONE as iovaNone, type IovaAllocator } from "./iova/allocator.ts"
-import { boundaryBehind } from "./iova/usable.ts"
 import { directionOfTag, KIND_COHERENT as kindCoherent, kindOfTag } from "./mappings.ts"
 import { maskOf, reachOf } from "./masks.ts"
 import type { SharedPages } from "./sharedPages.ts"
@@ -215,24 +214,23 @@ export class IommuBackend implements Backend {
 
   /** Why the allocator had no range. */
   private readonly reasonOf = (cpu: number): number => {
-    if (this.shared !== undefined) return this.liesAcrossBoundary(cpu) ? MAP_INVALID : MAP_MASK_TOO_NARROW
-    const alignment = this.alignmentAt(cpu, this.calls.phys[cpu]!)
-    return this.reasonFor(this.pageCounts[cpu]!, alignment, this.reachOf(cpu), this.boundary)
-  }
-
-  /** Does the CPU's buffer, mapped at its own address? */
-  private readonly liesAcrossBoundary = (cpu: number): boolean => {
-    const { boundary, windowStartPage } = this
-    if (boundary === 0) return false
-    const page = this.pageOf(this.calls.phys[cpu]!)
-    return page + this.pageCounts[cpu]! > boundaryBehind(page, boundary, windowStartPage)
+    const phys = this.calls.phys[cpu]!
+    const alignment = this.alignmentAt(cpu, phys)
+    return this.reasonFor(this.pageCounts[cpu]!, alignment, this.reachOf(cpu), this.boundary, this.pageOf(phys))
   }
 
   /** Would an unmap help? If not: is it the boundary that is in the way, or the end of what can be reached? */
-  readonly reasonFor = (pages: number, alignment: number, reach: number, boundary = 0): number => {
+  readonly reasonFor = (pages: number, alignment: number, reach: number, boundary = 0, physPage = -1): number => {
     const { allocator } = this
-    if (allocator.canEverFit(pages, alignment, reach, boundary)) return MAP_ADDRESS_SPACE_FULL
-    return allocator.canEverFit(pages, alignment, reach) ? MAP_INVALID : MAP_MASK_TOO_NARROW
+    if (allocator.canEverFit(pages, alignment, reach, boundary, physPage)) return MAP_ADDRESS_SPACE_FULL
+    return allocator.canEverFit(pages, alignment, reach, 0, physPage) ? MAP_INVALID : MAP_MASK_TOO_NARROW
+  }
+
+  readonly suits = (cpu: number): boolean => {
+    if (this.shared === undefined) return true
+    const phys = this.calls.phys[cpu]!
+    const [pages, alignment] = [this.pagesAt(cpu, phys), this.alignmentAt(cpu, phys)]
+    return this.allocator.canEverFit(pages, alignment, this.reachOf(cpu), this.boundary, this.pageOf(phys))
   }
 
   readonly beginUnmap = (cpu: number): number => {

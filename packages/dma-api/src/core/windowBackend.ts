@@ -32,7 +32,7 @@ export class MemoryWindow {
   /** What stays out, lowest first. */
   declare readonly holes: ReadonlyArray<Piece>
   /** MAP_OK, or why nothing can be mapped: the window does not hold all of memory, or the table refused. */
-  reason: number = MAP_OK
+  private reason: number = MAP_OK
   declare private readonly table: Table
   declare private readonly pageBytes: number
 
@@ -47,15 +47,15 @@ export class MemoryWindow {
     this.memoryBytes = memoryBytes
     this.holes = holesOf(table, memoryBytes)
     const insert = host.define("dma window: map memory", (cpu) => {
-      this.insertAll(cpu)
+      this.reason = this.insertAll(cpu)
       return host.leave(cpu)
     })
     if (memoryBytes / pageBytes <= table.pageCount) host.runAlone(BOOT_CPU, insert)
     else this.reason = MAP_MASK_TOO_NARROW
   }
 
-  /** All pieces between the holes, or none. */
-  private insertAll(cpu: number): void {
+  /** All pieces between the holes, or none; MAP_OK or why not. */
+  private insertAll(cpu: number): number {
     const { holes, memoryBytes, pageBytes, table } = this
     const inserted: Array<Piece> = []
     let start = 0
@@ -65,11 +65,11 @@ export class MemoryWindow {
       if (piece.start === piece.end) continue
       if (table.insert(cpu, piece.start / pageBytes, pagesOf(piece, pageBytes), piece.start, BIDIRECTIONAL) !== 0) {
         for (const done of inserted) table.remove(cpu, done.start / pageBytes, pagesOf(done, pageBytes))
-        this.reason = MAP_TABLE_REFUSED
-        return
+        return MAP_TABLE_REFUSED
       }
       inserted.push(piece)
     }
+    return MAP_OK
   }
 
   /** MAP_OK, or why memory cannot be reached through it. What is no memory is not looked for: the device will fault. */
@@ -78,7 +78,7 @@ export class MemoryWindow {
     if (reason !== MAP_OK) return reason
     for (let index = 0; index < holes.length; index++) {
       const { end, start } = holes[index]!
-      if (phys < end && phys + sizeBytes > start) return MAP_TABLE_REFUSED
+      if (phys < end && phys + sizeBytes > start) return MAP_MASK_TOO_NARROW
     }
     return MAP_OK
   }
@@ -110,21 +110,30 @@ export interface WindowOptions {
 
 /** The direct backend with the window's start added to every address. */
 export class WindowBackend extends DirectBackend {
-  declare readonly memoryStart: BusAddr
   declare private readonly window: MemoryWindow
 
   constructor({ costs, host, window }: WindowOptions, context: BackendContext) {
     super({ host, costs, memoryBytes: window.start + window.memoryBytes }, context)
-    this.memoryStart = window.start
     this.window = window
   }
 
   override readonly beginMap = (cpu: number): number => {
+    this.host.spend(cpu, ACCOUNT_DMA_API, this.mapPs)
+    const reason = this.reasonOf(cpu)
+    if (reason !== MAP_OK) return this.ends.mapFailed(cpu, reason)
+    return this.ends.mapDone(cpu, this.calls.phys[cpu]! + this.window.start)
+  }
+
+  override readonly suits = (cpu: number): boolean => {
+    return this.reasonOf(cpu) === MAP_OK
+  }
+
+  /** MAP_OK, or why the memory of the CPU's call cannot be mapped. */
+  private readonly reasonOf = (cpu: number): number => {
     const { calls, window } = this
     const phys = calls.phys[cpu]!
-    this.host.spend(cpu, ACCOUNT_DMA_API, this.mapPs)
-    const reason = window.reasonAt(phys, calls.sizes[cpu]!)
-    return reason === MAP_OK ? this.endMap(cpu, phys + window.start) : this.ends.mapFailed(cpu, reason)
+    if (!this.isReached(cpu, phys + window.start)) return MAP_MASK_TOO_NARROW
+    return window.reasonAt(phys, calls.sizes[cpu]!)
   }
 
   /** What lies above a mask cannot be had lower: there is one address for each byte. */

@@ -140,8 +140,8 @@ export interface IovaAllocator {
   beginRemove(cpu: number, then: number): number
   /** Gives a range back, exactly as it was handed out. */
   beginFree(cpu: number, first: number, pages: number, then: number): number
-  /** Would such a request succeed if nothing was handed out? */
-  canEverFit(pages: number, alignment: number, reach: number, boundary?: number): boolean
+  /** Would such a request succeed if nothing was handed out? `physPage` as above: without a choice it decides. */
+  canEverFit(pages: number, alignment: number, reach: number, boundary?: number, physPage?: number): boolean
   /**
    * Only where several live mappings may share a page (`identity`): how many use it. Such an allocator's
    * `beginAllocate` counts one more for each page, `beginFree` one less; the owner of the table clears an

@@ -69,10 +69,7 @@ export class IdentityAllocator implements IovaAllocator {
   ): number => {
     const { uses } = this
     const end = physPage + pages
-    const isInside = physPage >= this.lowest && end <= uses.length && end <= reach
-    const isUsable = isInside && (!this.hasHoles || this.usable.has(physPage, pages))
-    const isWhole = boundary === 0 || end <= boundaryBehind(physPage, boundary, this.startPage)
-    const isGiven = isUsable && isWhole && (this.startPage + physPage) % alignment === 0
+    const isGiven = this.canEverFit(pages, alignment, reach, boundary, physPage)
     this.firsts[cpu] = isGiven ? physPage : IOVA_NONE
     if (isGiven) {
       for (let page = physPage; page < end; page++) {
@@ -110,9 +107,19 @@ export class IdentityAllocator implements IovaAllocator {
     return then
   }
 
-  /** For some address; which one is asked for decides. */
-  readonly canEverFit = (pages: number, alignment: number, reach: number, boundary = 0): boolean => {
-    return this.usable.hasPlace(0, reach, pages, alignment, boundary)
+  /** What is handed out is never in the way. */
+  readonly canEverFit = (
+    pages: number,
+    alignment: number,
+    reach: number,
+    boundary = 0,
+    physPage = IOVA_NONE
+  ): boolean => {
+    const end = physPage + pages
+    if (physPage < this.lowest || end > this.uses.length || end > reach) return false
+    if ((this.startPage + physPage) % alignment !== 0) return false
+    if (this.hasHoles && !this.usable.has(physPage, pages)) return false
+    return boundary === 0 || end <= boundaryBehind(physPage, boundary, this.startPage)
   }
 }
 
