@@ -80,16 +80,24 @@ describe("the window backend", () => {
     expect([...own.table.entries.keys()]).toEqual(mapped().filter((page) => page !== 37))
   })
 
-  it.each([1, 2])("of a table that refuses its insert %i fails every map, and nothing is left", (refuseAt) => {
-    const { table, changed } = withOwnMemory({ phys: PAGE_BYTES, sizeBytes: PAGE_BYTES })
-    table.refuseAt = refuseAt
-    const { device, pages } = memoryWorld("window", { table: changed })
-    expect(device.mapSingle(0, 0, 64, TO_DEVICE)).toBe(-1)
-    expect(device.failure[0]).toBe(MAP_TABLE_REFUSED)
-    expect(device.allocCoherent(0, 64)).toBeUndefined()
-    expect([device.failure[0], pages.pagesUsed]).toEqual([MAP_TABLE_REFUSED, 0])
-    expect(table.entries.size).toBe(0)
-  })
+  it.each([1, 2])(
+    "of a table that refuses its insert %i fails every map until a device comes, and nothing is left",
+    (refuseAt) => {
+      const { table, changed } = withOwnMemory({ phys: PAGE_BYTES, sizeBytes: PAGE_BYTES })
+      table.refuseAt = refuseAt
+      const { device, dma, pages } = memoryWorld("window", { table: changed })
+      expect(device.mapSingle(0, 0, 64, TO_DEVICE)).toBe(-1)
+      expect(device.failure[0]).toBe(MAP_TABLE_REFUSED)
+      expect(device.allocCoherent(0, 64)).toBeUndefined()
+      expect([device.failure[0], pages.pagesUsed]).toEqual([MAP_TABLE_REFUSED, 0])
+      expect(table.entries.size).toBe(0)
+      const next = dma.attach("disk1", MASK_32)
+      expect([device, next].map((one) => one.mapSingle(0, 64, 64, TO_DEVICE))).toEqual([64, 64])
+      const inserts = table.calls.length
+      dma.attach("disk2", MASK_32)
+      expect(table.calls).toHaveLength(inserts)
+    }
+  )
 
   it("has coherent memory where the table reserves nothing", () => {
     const reserved = [

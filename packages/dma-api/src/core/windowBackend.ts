@@ -31,27 +31,34 @@ export class MemoryWindow {
   declare readonly memoryBytes: number
   /** What stays out, lowest first. */
   declare readonly holes: ReadonlyArray<Piece>
-  /** MAP_OK, or why nothing can be mapped: the window does not hold all of memory, or the table refused. */
-  private reason: number = MAP_OK
+  /** MAP_OK, or why nothing can be mapped: the window does not hold all of memory, or no entries are written. */
+  declare private reason: number
+  declare private readonly host: Host
   declare private readonly table: Table
   declare private readonly pageBytes: number
+  declare private readonly insertStep: number
 
-  /** Writes the entries. */
+  /** Nothing is mapped yet. */
   constructor(host: Host, table: Table, memoryBytes: number) {
     const { windowStart } = table
     const pageBytes = 2 ** table.pageShift
     assert(memoryBytes % pageBytes === 0, "memory is not whole pages of the IOMMU")
+    this.reason = memoryBytes / pageBytes <= table.pageCount ? MAP_TABLE_REFUSED : MAP_MASK_TOO_NARROW
+    this.host = host
     this.table = table
     this.pageBytes = pageBytes
     this.start = windowStart
     this.memoryBytes = memoryBytes
     this.holes = holesOf(table, memoryBytes)
-    const insert = host.define("dma window: map memory", (cpu) => {
+    this.insertStep = host.define("dma window: map memory", (cpu) => {
       this.reason = this.insertAll(cpu)
       return host.leave(cpu)
     })
-    if (memoryBytes / pageBytes <= table.pageCount) host.runAlone(BOOT_CPU, insert)
-    else this.reason = MAP_MASK_TOO_NARROW
+  }
+
+  /** Writes the entries, if there is room for them and they are not written yet. */
+  readonly open = (): void => {
+    if (this.reason === MAP_TABLE_REFUSED) this.host.runAlone(BOOT_CPU, this.insertStep)
   }
 
   /** All pieces between the holes, or none; MAP_OK or why not. */
@@ -115,6 +122,7 @@ export class WindowBackend extends DirectBackend {
   constructor({ costs, host, window }: WindowOptions, context: BackendContext) {
     super({ host, costs, memoryBytes: window.start + window.memoryBytes }, context)
     this.window = window
+    window.open()
   }
 
   override readonly beginMap = (cpu: number): number => {
