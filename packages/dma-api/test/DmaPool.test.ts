@@ -9,9 +9,16 @@ import { describe, expect, it } from "@effect/vitest"
 import { fc, test } from "@fast-check/vitest"
 import { Dma, DmaHost, makeDmaPool } from "@vnic/dma-api"
 import * as Effect from "effect/Effect"
-import { POOL_NONE, POOL_POISON_ALLOCATED, type DmaPool, type DmaPoolOptions } from "@vnic/dma-api/core"
-import { findOverlap } from "@vnic/dma-api/testing"
-import { ACCOUNT_LOCK_WAIT, makeCpus, makeTimeline } from "@vnic/sim/core"
+import {
+  MAP_OUT_OF_MEMORY,
+  POOL_NONE,
+  POOL_POISON_ALLOCATED,
+  TO_DEVICE,
+  type DmaPool,
+  type DmaPoolOptions
+} from "@vnic/dma-api/core"
+import { CachingTable, findOverlap } from "@vnic/dma-api/testing"
+import { ACCOUNT_BENCHMARK, ACCOUNT_LOCK_WAIT, makeCpus, makeTimeline } from "@vnic/sim/core"
 import { memoryWorld } from "./support/memory.ts"
 import { MASK_32, PAGE_BYTES } from "./support/setup.ts"
 
@@ -20,6 +27,26 @@ function poolOf(options: Partial<DmaPoolOptions> = {}, changes: Parameters<typeo
   const pool = world.dma.dmaPoolCreate(world.device, { name: "commands", sizeBytes: 64, ...options })
   if (pool === undefined) throw new Error("no pool")
   return { ...world, pool }
+}
+
+/** Some CPUs, and a way to let all of them do something at once, to its end. */
+function worldOfCpus(cpuCount: number) {
+  const timeline = makeTimeline()
+  const cpus = makeCpus(timeline, {
+    cpuCount,
+    threadsPerCore: 1,
+    speedShares: [1],
+    lockAcquirePs: 40_000,
+    lockHandOffPs: 10_000,
+    lockHandOffPerWaiterPs: 0
+  })
+  const run = (begin: (cpu: number, then: number) => number): void => {
+    const asleep = cpus.define("asleep", (cpu) => cpus.sleep(cpu))
+    const start = cpus.define("start", (cpu) => begin(cpu, asleep))
+    for (let cpu = 0; cpu < cpuCount; cpu++) cpus.wake(cpu, start)
+    timeline.runUntil(Number.MAX_SAFE_INTEGER, 1_000_000)
+  }
+  return { cpus, timeline, run }
 }
 
 /** Allocates a block; both of its addresses. */
@@ -125,15 +152,7 @@ describe("a pool", () => {
   })
 
   it("is one for all CPUs, who wait for its lock, and may grow it at once", () => {
-    const timeline = makeTimeline()
-    const cpus = makeCpus(timeline, {
-      cpuCount: 4,
-      threadsPerCore: 1,
-      speedShares: [1],
-      lockAcquirePs: 40_000,
-      lockHandOffPs: 10_000,
-      lockHandOffPerWaiterPs: 0
-    })
+    const { cpus, timeline } = worldOfCpus(4)
     const { pages, pool } = poolOf({ sizeBytes: 2048 }, { host: cpus, costs: { constantPs: 5000 } })
     const live: Array<number> = []
     const left = new Int32Array(4).fill(20)
@@ -162,6 +181,61 @@ describe("a pool", () => {
     const chunks = pool.chunks.length
     while (pool.liveBlocks < (chunks * PAGE_BYTES) / 2048) expect(live).not.toContain(pool.dmaPoolAlloc(0))
     expect(pool.chunks).toHaveLength(chunks)
+  })
+})
+
+describe("a pool in a program", () => {
+  /** CPU 0 maps and unmaps, holding the allocator's lock while it waits for the invalidation; CPU 1 does `begin`. */
+  const besideMaps = (begin: (pool: DmaPool, cpu: number, then: number) => number, rounds: number) => {
+    const { cpus, run } = worldOfCpus(2)
+    const table = new CachingTable({ host: cpus, invalidatePs: 1000 })
+    const { device, dma, pages, pool } = poolOf({ sizeBytes: 4096 }, { host: cpus, table })
+    const left = [rounds, rounds]
+    const goOn = (cpu: number, next: () => number): number => (--left[cpu]! < 0 ? thens[cpu]! : next())
+    const thens = [0, 0]
+    const unmap = cpus.define("unmap", (cpu) => {
+      expect(device.mappingError(device.mapped[cpu]!)).toBe(false)
+      return device.beginUnmapSingle(cpu, device.mapped[cpu]!, 64, TO_DEVICE, mapAgain)
+    })
+    const mapAgain = cpus.define("map", (cpu) =>
+      goOn(cpu, () => device.beginMapSingle(cpu, 0x8_0000, 64, TO_DEVICE, unmap))
+    )
+    const again = cpus.define("again", (cpu) => {
+      cpus.spend(cpu, ACCOUNT_BENCHMARK, 7770)
+      return goOn(cpu, () => begin(pool, cpu, again))
+    })
+    run((cpu, then) => {
+      thens[cpu] = then
+      return cpu === 0 ? mapAgain : again
+    })
+    return { cpus, dma, pages, pool, table }
+  }
+
+  it("grows while another CPU holds the lock of the bus addresses, and waits for it", () => {
+    const { cpus, dma, pages, pool } = besideMaps((one, cpu, then) => one.beginDmaPoolAlloc(cpu, then), 50)
+    expect([pool.liveBlocks, pool.chunks.length, pages.pagesUsed]).toEqual([50, 50, 50])
+    expect(new Set(pool.chunks.map(({ busAddr }) => busAddr)).size).toBe(50)
+    expect(cpus.lockCounts().find(({ name }) => name === "IOVA table lock")!.contended).toBeGreaterThan(10)
+    expect(dma.snapshot()).toMatchObject({ live: 50, findings: 0 })
+  })
+
+  it("has no block where there is no memory", () => {
+    const { pool } = besideMaps((one, cpu, then) => one.beginDmaPoolAlloc(cpu, then), 129)
+    expect([pool.allocated[1], pool.liveBlocks, pool.chunks.length]).toEqual([POOL_NONE, 128, 128])
+    expect(pool.device.failure[1]).toBe(MAP_OUT_OF_MEMORY)
+  })
+
+  it("is destroyed while another CPU holds that lock: every chunk goes back behind its flush", () => {
+    let count = 0
+    const begin = (pool: DmaPool, cpu: number, then: number): number => {
+      if (count++ < 4) return pool.beginDmaPoolAlloc(cpu, then)
+      const chunk = pool.chunks[8 - count]
+      if (chunk !== undefined && count <= 8) return pool.beginDmaPoolFree(cpu, chunk.phys, chunk.busAddr, then)
+      return count === 9 ? pool.beginDmaPoolDestroy(cpu, then) : then
+    }
+    const { dma, pages, pool, table } = besideMaps(begin, 20)
+    expect([pool.isDestroyed, pool.chunks.length, pages.pagesUsed]).toEqual([true, 0, 0])
+    expect([dma.liveCount(), table.entries.size, table.unflushed.size, pool.findings]).toEqual([0, 0, 0, []])
   })
 })
 
@@ -212,11 +286,22 @@ describe("a mistake with a pool", () => {
     expect(() => pool.dmaPoolDestroy(0)).toThrow("destroyed twice")
   })
 
-  it("without debug is a defect", () => {
+  it("without debug is a defect, and nothing is done", () => {
     const { pool } = poolOf({}, { debug: false })
     const { busAddr, phys } = alloc(pool)
     pool.dmaPoolFree(0, phys, busAddr)
     expect(() => pool.dmaPoolFree(0, phys, busAddr)).toThrow("not a live one")
+    expect(() => pool.beginDmaPoolFree(0, phys + 8, busAddr, 0)).toThrow("not a live one")
+    expect([alloc(pool), alloc(pool).phys, pool.liveBlocks]).toEqual([{ phys, busAddr }, phys + 64, 2])
+  })
+
+  it("a block that two CPUs free at once is freed once", () => {
+    const { cpus, run } = worldOfCpus(2)
+    const { pool } = poolOf({}, { host: cpus })
+    const { busAddr, phys } = alloc(pool)
+    run((cpu, then) => pool.beginDmaPoolFree(cpu, phys, busAddr, then))
+    expect([kinds(pool), pool.liveBlocks]).toEqual([["poolDoubleFree"], 0])
+    expect([alloc(pool).phys, alloc(pool).phys]).toEqual([phys, phys + 64])
   })
 })
 

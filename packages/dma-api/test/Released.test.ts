@@ -3,7 +3,7 @@
  * with what was not, on each backend; none may change anything.
  */
 import { describe, expect, it } from "vitest"
-import { makeIovaRange, makeScatterList, TO_DEVICE, type Device } from "@vnic/dma-api/core"
+import { makeIovaRange, makeScatterList, TO_DEVICE, type Device, type DmaPool } from "@vnic/dma-api/core"
 import { leftovers, MASK_32, setUp } from "./support/setup.ts"
 
 /** Something of each kind that is mapped, and one of each that is not. */
@@ -62,6 +62,15 @@ const usesOf = (device: Device, world: ReturnType<typeof worldOf>): ReadonlyArra
   ]
 }
 
+/** What a pool of the device is asked for. */
+const usesOfPool = (pool: DmaPool): ReadonlyArray<() => unknown> => [
+  () => pool.dmaPoolAlloc(0),
+  () => pool.dmaPoolZalloc(0),
+  () => pool.beginDmaPoolAlloc(0, 0),
+  () => pool.dmaPoolDestroy(0),
+  () => pool.beginDmaPoolDestroy(0, 0)
+]
+
 describe.each([
   ["direct", true],
   ["direct", false],
@@ -76,12 +85,16 @@ describe.each([
     const device = setup.dma.attach("nic0", MASK_32)
     const world = worldOf(device)
     expect(world.hasRange).toBe(backend === "iommu")
+    const pools = [64, 64].map((sizeBytes) => setup.dma.dmaPoolCreate(device, { name: "pool", sizeBytes })!)
+    pools[0]!.dmaPoolFree(0, pools[0]!.dmaPoolAlloc(0), pools[0]!.busAddrs[0]!)
     device.release()
     const { findings: _, ...before } = leftovers(setup)
-    for (const use of usesOf(device, world)) {
+    for (const use of [...usesOf(device, world), ...pools.flatMap(usesOfPool)]) {
       expect(use).toThrow("a device was used after its release")
     }
     expect(leftovers(setup)).toMatchObject(before)
+    // The host is not broken.
+    expect(setup.dma.attach("nic1", MASK_32).allocCoherent(0, 64)).toBeDefined()
   })
 
   it("may still touch memory, which is a finding, and leaves other devices alone", () => {

@@ -5,13 +5,13 @@
  *
  * With debug the free blocks are filled with a pattern, and what is done wrong is found. MODEL: the links between free
  * blocks do not lie in the blocks, so that a write to a free block cannot break the pool; the least size is that of
- * the links all the same. MODEL: the chunk that a pool grows by is allocated with the plain call, also in a program:
- * it takes the locks of whoever gives out bus addresses without a wait, even if other CPUs hold them or wait for them.
+ * the links all the same.
  * [Linux 6.12 mm/dmapool.c]
  */
 import { ACCOUNT_DMA_API, assert, fail } from "@vnic/sim/core"
 import type { Coherent, Device } from "./device.ts"
 import { isPowerOfTwo } from "./iova/powersOfTwo.ts"
+import { USED_AFTER_RELEASE } from "./releasedDevice.ts"
 import type { BusAddr, DmaCosts, Host, PhysAddr } from "./types.ts"
 
 export interface DmaPoolOptions {
@@ -62,6 +62,8 @@ const BLOCK_BYTES_MIN = 16
 const SIZE_MAX = 0x7fff_ffff
 const LIST_END = -1
 const BLOCK_LIVE = -2
+/** Freed, but its CPU has not got the lock yet. */
+const BLOCK_LEAVING = -3
 
 /** A power of two, or 0 for none. */
 const isPowerOrZero = (count: number): boolean => count === 0 || isPowerOfTwo(count)
@@ -102,7 +104,7 @@ export class DmaPool {
   readonly chunks: Array<Coherent> = []
   liveBlocks = 0
   isDestroyed = false
-  /** Blocks by number: where they are, and the next free one, LIST_END, or BLOCK_LIVE. */
+  /** Blocks by number: where they are, and the next free one, LIST_END, or what is no free block's. */
   private readonly blockPhys: Array<PhysAddr> = []
   private readonly blockBus: Array<BusAddr> = []
   private readonly nexts: Array<number> = []
@@ -114,16 +116,16 @@ export class DmaPool {
   declare private readonly operationPs: number
   declare private readonly lock: number
   declare private readonly thens: Int32Array
-  /** The block that each CPU frees, and the chunk that it adds. */
-  declare private readonly freedPhys: Float64Array
-  declare private readonly freedBus: Float64Array
-  private readonly newChunks: Array<Coherent> = []
+  /** The block that each CPU frees. */
+  declare private readonly freed: Int32Array
   declare private readonly leaveStep: number
   declare private readonly allocStep: number
   declare private readonly takeStep: number
+  declare private readonly chunkStep: number
   declare private readonly growStep: number
   declare private readonly freeStep: number
   declare private readonly putStep: number
+  declare private readonly destroyStep: number
 
   constructor(parts: DmaPoolParts) {
     const { host } = parts
@@ -139,19 +141,21 @@ export class DmaPool {
     this.allocated = new Float64Array(host.count).fill(POOL_NONE)
     this.busAddrs = new Float64Array(host.count)
     this.thens = new Int32Array(host.count)
-    this.freedPhys = new Float64Array(host.count)
-    this.freedBus = new Float64Array(host.count)
+    this.freed = new Int32Array(host.count)
     this.lock = host.makeLock(`dma pool ${parts.name}`)
     this.leaveStep = host.define("dma pool: leave", (cpu) => host.leave(cpu))
-    this.allocStep = host.define("dma pool: alloc", (cpu) => this.beginDmaPoolAlloc(cpu, this.leaveStep))
+    this.allocStep = host.define("dma pool: alloc", (cpu) => host.lock(cpu, this.lock, this.takeStep))
     this.takeStep = host.define("dma pool: take", (cpu) => this.take(cpu))
+    this.chunkStep = host.define("dma pool: chunk", (cpu) => this.takeChunk(cpu))
     this.growStep = host.define("dma pool: grown", (cpu) => this.takeNew(cpu))
     this.freeStep = host.define("dma pool: free", (cpu) => host.lock(cpu, this.lock, this.putStep))
     this.putStep = host.define("dma pool: put", (cpu) => this.put(cpu))
+    this.destroyStep = host.define("dma pool: destroy", (cpu) => this.giveChunks(cpu))
   }
 
   /** dma_pool_alloc: a block's address, as the CPU sees it; `busAddrs` has the device's. POOL_NONE without memory. */
   readonly dmaPoolAlloc = (cpu: number): PhysAddr => {
+    this.setAlloc(cpu, this.leaveStep)
     this.host.runAlone(cpu, this.allocStep)
     return this.allocated[cpu]!
   }
@@ -165,9 +169,14 @@ export class DmaPool {
 
   /** The same as `dmaPoolAlloc` in a program: the block is in `allocated` and `busAddrs` when `then` runs. */
   readonly beginDmaPoolAlloc = (cpu: number, then: number): number => {
-    assert(!this.isDestroyed, "a block was asked of a pool that is destroyed")
-    this.thens[cpu] = then
+    this.setAlloc(cpu, then)
     return this.host.lock(cpu, this.lock, this.takeStep)
+  }
+
+  private readonly setAlloc = (cpu: number, then: number): void => {
+    assert(!this.isDestroyed, "a block was asked of a pool that is destroyed")
+    assert(!this.device.isReleased, USED_AFTER_RELEASE)
+    this.thens[cpu] = then
   }
 
   private readonly take = (cpu: number): number => {
@@ -180,17 +189,17 @@ export class DmaPool {
     }
     // As in the kernel the lock is not held meanwhile: whoever finds the pool empty too makes it grow as well.
     host.unlock(cpu, lock)
-    const chunk = this.device.allocCoherent(cpu, this.chunkBytes)
-    if (chunk === undefined) {
-      this.allocated[cpu] = POOL_NONE
-      return this.thens[cpu]!
-    }
-    this.newChunks[cpu] = chunk
-    return host.lock(cpu, lock, this.growStep)
+    return this.device.beginAllocCoherent(cpu, this.chunkBytes, this.chunkStep)
+  }
+
+  private readonly takeChunk = (cpu: number): number => {
+    if (this.device.coherent[cpu] !== undefined) return this.host.lock(cpu, this.lock, this.growStep)
+    this.allocated[cpu] = POOL_NONE
+    return this.thens[cpu]!
   }
 
   private readonly takeNew = (cpu: number): number => {
-    this.carve(this.newChunks[cpu]!)
+    this.carve(this.device.coherent[cpu]!)
     this.handOut(cpu)
     this.host.unlock(cpu, this.lock)
     return this.thens[cpu]!
@@ -235,52 +244,63 @@ export class DmaPool {
 
   /** dma_pool_free: gives a block back, by both of its addresses. */
   readonly dmaPoolFree = (cpu: number, phys: PhysAddr, busAddr: BusAddr): void => {
-    this.freedPhys[cpu] = phys
-    this.freedBus[cpu] = busAddr
-    this.thens[cpu] = this.leaveStep
-    this.host.runAlone(cpu, this.freeStep)
+    if (this.setFree(cpu, phys, busAddr, this.leaveStep)) this.host.runAlone(cpu, this.freeStep)
   }
 
   readonly beginDmaPoolFree = (cpu: number, phys: PhysAddr, busAddr: BusAddr, then: number): number => {
-    this.freedPhys[cpu] = phys
-    this.freedBus[cpu] = busAddr
-    this.thens[cpu] = then
-    return this.host.lock(cpu, this.lock, this.putStep)
+    return this.setFree(cpu, phys, busAddr, then) ? this.host.lock(cpu, this.lock, this.putStep) : then
   }
 
-  /** What is no live block is a finding, or without debug a defect. */
-  private readonly put = (cpu: number): number => {
-    const phys = this.freedPhys[cpu]!
-    const busAddr = this.freedBus[cpu]!
+  /** Says what the CPU frees. What is no live block is a finding, or without debug a defect, and then false. */
+  private readonly setFree = (cpu: number, phys: PhysAddr, busAddr: BusAddr, then: number): boolean => {
     const block = this.blockAt.get(phys) ?? LIST_END
     const isBlock = !this.isDestroyed && this.blockBus[block] === busAddr
-    this.spend(cpu)
-    if (isBlock && this.nexts[block] === BLOCK_LIVE) this.putBlock(block)
-    else if (this.isChecked) this.find(isBlock ? "poolDoubleFree" : "poolBadAddress", cpu, phys, busAddr)
-    else fail("a block was freed that is not a live one of its pool")
-    this.host.unlock(cpu, this.lock)
-    return this.thens[cpu]!
+    if (!isBlock || this.nexts[block] !== BLOCK_LIVE) {
+      if (!this.isChecked) fail("a block was freed that is not a live one of its pool")
+      this.find(isBlock ? "poolDoubleFree" : "poolBadAddress", cpu, phys, busAddr)
+      return false
+    }
+    this.nexts[block] = BLOCK_LEAVING
+    this.freed[cpu] = block
+    this.thens[cpu] = then
+    return true
   }
 
-  private putBlock(block: number): void {
+  private readonly put = (cpu: number): number => {
+    const block = this.freed[cpu]!
     const phys = this.blockPhys[block]!
+    this.spend(cpu)
     if (this.isChecked) this.bytes.fill(POOL_POISON_FREE, phys, phys + this.blockBytes)
     this.nexts[block] = this.firstFree
     this.firstFree = block
     this.liveBlocks--
+    this.host.unlock(cpu, this.lock)
+    return this.thens[cpu]!
   }
 
   /** dma_pool_destroy: gives the chunks back; none of them, and that is a finding, if a block is live. */
   readonly dmaPoolDestroy = (cpu: number): void => {
+    if (this.setDestroy(cpu, this.leaveStep)) this.host.runAlone(cpu, this.destroyStep)
+  }
+
+  readonly beginDmaPoolDestroy = (cpu: number, then: number): number => {
+    return this.setDestroy(cpu, then) ? this.giveChunks(cpu) : then
+  }
+
+  /** False when a block is live. */
+  private readonly setDestroy = (cpu: number, then: number): boolean => {
     assert(!this.isDestroyed, "a pool was destroyed twice")
+    assert(!this.device.isReleased, USED_AFTER_RELEASE)
     this.isDestroyed = true
-    if (this.liveBlocks > 0) {
-      const block = this.nexts.indexOf(BLOCK_LIVE)
-      this.find("poolBusy", cpu, this.blockPhys[block]!, this.blockBus[block]!)
-      return
-    }
-    for (const chunk of this.chunks) this.device.freeCoherent(cpu, chunk)
-    this.chunks.length = 0
+    this.thens[cpu] = then
+    const live = this.nexts.findIndex((next) => next < LIST_END)
+    if (live >= 0) this.find("poolBusy", cpu, this.blockPhys[live]!, this.blockBus[live]!)
+    return live < 0
+  }
+
+  private readonly giveChunks = (cpu: number): number => {
+    const chunk = this.chunks.shift()
+    return chunk === undefined ? this.thens[cpu]! : this.device.beginFreeCoherent(cpu, chunk, this.destroyStep)
   }
 
   private find(kind: PoolFinding["kind"], cpu: number, phys: PhysAddr, busAddr: BusAddr): void {
