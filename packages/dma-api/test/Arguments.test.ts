@@ -84,13 +84,17 @@ describe.each(BACKENDS)("a device of the %s backend", (backend) => {
     const before = { ...device.limits }
     for (const mask of [NaN, -1, 2 ** 31 + 0.5]) {
       expect([device.dmaSetMask(mask), device.dmaSetCoherentMask(mask)]).toEqual([-EIO, -EIO])
-      expect(() => device.dmaSetSegBoundary(mask)).toThrow("whole number")
       expect(() => device.dmaSetMaxSegSize(mask)).toThrow("whole number")
-      expect(() => device.dmaSetMinAlignMask(mask)).toThrow("whole number")
       expect(() => dma.attach("nic1", mask)).toThrow("whole number")
+    }
+    for (const size of [NaN, -1, Infinity, 2 ** 31 + 0.5, 5000, 12_288, 65_536, 2 ** 20]) {
+      expect(() => device.dmaSetSegBoundary(size)).toThrow("2^n - 1")
+      expect(() => device.dmaSetMinAlignMask(size)).toThrow("2^n - 1")
     }
     expect(device.limits).toEqual(before)
     expect(dma.devices).toHaveLength(1)
+    for (const mask of [0, 1, 2 ** 16 - 1, MASK_32, 2 ** 64 - 1]) device.dmaSetSegBoundary(mask)
+    expect(device.limits.segBoundaryMask).toBe(2 ** 64 - 1)
   })
 })
 

@@ -93,6 +93,11 @@ describe("a buffer", () => {
     expect(device.dmaMaxMappingSize()).toBe(longest - 4096)
     device.dmaSetMinAlignMask(0xff)
     expect(device.dmaMaxMappingSize()).toBe(longest - 2048)
+    // Bits that say where in a set a buffer ends up: at worst it is at its end.
+    for (const mask of [longest - 1, 2 ** 20 - 1, 2 ** 32 - 1]) {
+      device.dmaSetMinAlignMask(mask)
+      expect([device.dmaMaxMappingSize(), device.dmaOptMappingSize()]).toEqual([0, 0])
+    }
   })
 
   it("longer than a slot set is refused even by an empty pool", () => {

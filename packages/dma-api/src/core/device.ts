@@ -119,7 +119,7 @@ export interface Device {
   dmaSetMaxSegSize(sizeBytes: number): void
   /** dma_set_seg_boundary: a segment's first and last byte do not differ above this mask (2^n - 1). */
   dmaSetSegBoundary(mask: number): void
-  /** dma_set_min_align_mask: these low bits of a buffer's address are kept on the bus. */
+  /** dma_set_min_align_mask: these low bits of a buffer's address are kept on the bus (2^n - 1). */
   dmaSetMinAlignMask(mask: number): void
   /**
    * dma_max_mapping_size: the longest buffer that one map takes, bytes; whether memory, mask and window hold one as

@@ -17,6 +17,7 @@ import {
   type Device,
   type DeviceLimits
 } from "./device.ts"
+import { isPowerOfTwo } from "./iova/powersOfTwo.ts"
 import { ListCalls } from "./listCalls.ts"
 import { directionOfTag, KIND_SG as kindSg, KIND_SINGLE as kindSingle, kindOfTag, tagOf } from "./mappings.ts"
 import { isMask } from "./masks.ts"
@@ -38,6 +39,7 @@ const KIND_SG = kindSg
 const KIND_SINGLE = kindSingle
 const MAP_OK = mapOk
 const NO_LIMIT = "a device's mask or limit is not a whole number"
+const NO_BITS = "a segment boundary or a kept alignment is no mask, 2^n - 1"
 
 export interface DeviceFrontOptions {
   readonly name: string
@@ -319,13 +321,13 @@ export class DeviceFront implements Device, MapEnds {
   }
 
   readonly dmaSetSegBoundary = (mask: number): void => {
-    assert(isMask(mask), NO_LIMIT)
+    assert(isPowerOfTwo(mask + 1), NO_BITS)
     this.limits.segBoundaryMask = mask
     this.backend.limitsChanged()
   }
 
   readonly dmaSetMinAlignMask = (mask: number): void => {
-    assert(isMask(mask), NO_LIMIT)
+    assert(isPowerOfTwo(mask + 1), NO_BITS)
     this.limits.minAlignMask = mask
     this.backend.limitsChanged()
   }

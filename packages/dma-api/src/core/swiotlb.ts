@@ -143,9 +143,13 @@ export class Swiotlb {
     return this.slotAt(address) !== SLOT_NONE
   }
 
-  /** The longest buffer that a device with this mask of bits to be kept can map, bytes. */
+  /**
+   * The longest buffer that a device with this mask of bits to be kept can map wherever it lies, bytes; 0 where they
+   * say its place in the set, down to the last byte.
+   */
   readonly maxBytes = (minAlignMask: number): number => {
-    return this.setBytes - ((minAlignMask + SLOT_MASK) & ~SLOT_MASK)
+    const kept = Math.min(minAlignMask, this.setBytes - 1)
+    return this.setBytes - ((kept + SLOT_MASK) & ~SLOT_MASK)
   }
 
   private readonly slotAt = (address: PhysAddr): number => {
