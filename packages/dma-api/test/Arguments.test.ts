@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest"
 import {
   DMA_MAPPING_ERROR,
   EIO,
+  FROM_DEVICE,
   makeIovaRange,
   makePlainHost,
   makeScatterList,
@@ -43,13 +44,16 @@ it("the widest page of a table holds the longest buffer that there is, at any of
   }
 })
 
-describe.each(BACKENDS)("a device of the %s backend", (backend) => {
+describe.each([...BACKENDS, "bounce"] as const)("a device of the %s backend", (backend) => {
+  /** Pages are those of the bounce buffer. */
+  const nothing = { ...NOTHING_LEFT, pages: leftovers(setUp(backend)).pages }
+
   it("takes no map of nothing and none in no direction, and is released once", () => {
     const setup = setUp(backend)
     const device = setup.dma.attach("nic0", MASK_32)
     expect(() => device.mapSingle(0, 0, 0, TO_DEVICE)).toThrow("no bytes")
     expect(() => device.mapSingle(0, 0, 64, 3 as Direction)).toThrow("no direction")
-    expect(leftovers(setup)).toEqual(NOTHING_LEFT)
+    expect(leftovers(setup)).toEqual(nothing)
     device.release()
     expect(() => device.release()).toThrow("released twice")
   })
@@ -77,6 +81,55 @@ describe.each(BACKENDS)("a device of the %s backend", (backend) => {
       expect(setup.dma.liveCount()).toBe(1)
     }
   )
+
+  it.each([1, -1, 0.5, NaN])("has no CPU %d, whatever is called there", (cpu) => {
+    const setup = setUp(backend)
+    const device = setup.dma.attach("nic0", MASK_32)
+    const [list, freeList] = [makeScatterList(1), makeScatterList(1)]
+    list.setBuffer(0, 0x5000, 64)
+    freeList.setBuffer(0, 0x6000, 64)
+    const busAddr = device.mapSingle(0, 0x4000, 64, TO_DEVICE)
+    device.mappingError(busAddr)
+    device.mapSg(0, list, 1, TO_DEVICE)
+    const range = makeIovaRange()
+    const hasRange = device.dmaIovaTryAlloc(0, range, 0x7000, 64)
+    if (hasRange) device.dmaIovaLink(0, range, 0x7000, 0, 64, TO_DEVICE)
+    const before = [leftovers(setup), setup.dma.snapshot()]
+    const uses = [
+      () => device.mapSingle(cpu, 0x8000, 64, TO_DEVICE),
+      () => device.unmapSingle(cpu, busAddr, 64, TO_DEVICE),
+      () => device.mapSg(cpu, freeList, 1, TO_DEVICE),
+      () => device.unmapSg(cpu, list, 1, TO_DEVICE),
+      () => device.syncSingleForCpu(cpu, busAddr, 64, TO_DEVICE),
+      () => device.syncSingleForDevice(cpu, busAddr, 64, TO_DEVICE),
+      () => device.syncSgForCpu(cpu, list, 1, TO_DEVICE),
+      () => device.syncSgForDevice(cpu, list, 1, TO_DEVICE),
+      () => device.dmaIovaTryAlloc(cpu, makeIovaRange(), 0x7000, 64),
+      () => device.dmaIovaLink(cpu, range, 0x7000, 0, 64, TO_DEVICE),
+      () => device.dmaIovaUnlink(cpu, range, 0, 64, TO_DEVICE),
+      () => device.dmaIovaFree(cpu, range),
+      () => device.dmaIovaDestroy(cpu, range, 64, TO_DEVICE)
+    ]
+    for (const use of uses) expect(use).toThrow("a CPU that the host does not have")
+    expect([leftovers(setup), setup.dma.snapshot()]).toEqual(before)
+    device.unmapSingle(0, busAddr, 64, TO_DEVICE)
+    device.unmapSg(0, list, 1, TO_DEVICE)
+    if (hasRange) device.dmaIovaDestroy(0, range, 64, TO_DEVICE)
+    expect(leftovers(setup)).toEqual(nothing)
+  })
+
+  it.each([NaN, -1, 0.5, Infinity, 2 ** 31])("takes no sync of %d bytes", (sizeBytes) => {
+    const setup = setUp(backend)
+    const device = setup.dma.attach("nic0", MASK_32)
+    const busAddr = device.mapSingle(0, 0x4000, 64, FROM_DEVICE)
+    device.mappingError(busAddr)
+    const before = setup.dma.snapshot()
+    expect(() => device.syncSingleForCpu(0, busAddr, sizeBytes, FROM_DEVICE)).toThrow("no number of bytes")
+    expect(() => device.syncSingleForDevice(0, busAddr, sizeBytes, FROM_DEVICE)).toThrow("no number of bytes")
+    expect(setup.dma.snapshot()).toEqual(before)
+    device.unmapSingle(0, busAddr, 64, FROM_DEVICE)
+    expect(leftovers(setup)).toEqual(nothing)
+  })
 
   it("takes only whole numbers as masks and limits", () => {
     const { dma } = setUp(backend)

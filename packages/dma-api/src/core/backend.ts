@@ -2,6 +2,7 @@
  * What is behind a device's calls: how a bus address is come by. The front (deviceFront.ts) checks, counts and
  * watches; a backend only maps and unmaps. Its parts of CPU programs read their arguments from `Calls`.
  */
+import { fail } from "@vnic/sim/core"
 import type { DeviceLimits } from "./device.ts"
 import type { IovaRange } from "./iovaRange.ts"
 import type { ScatterList } from "./scatterList.ts"
@@ -90,6 +91,11 @@ export interface RangeBackend {
   beginUnlink(cpu: number): number
   /** Clears all that is linked, gives the range back when it is flushed, and goes on at `thens`. */
   beginDestroy(cpu: number): number
+}
+
+/** Before a call does anything: its device was not released, and its host has that CPU. */
+export function checkCall(calls: Calls, cpu: number): void {
+  if (calls.thens[cpu] === undefined) fail("a call on a CPU that the host does not have")
 }
 
 /** Calls of a host with so many CPUs. */

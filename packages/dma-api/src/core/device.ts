@@ -227,6 +227,11 @@ export function checkMap(phys: PhysAddr, sizeBytes: number, direction: number): 
   if (direction >>> 0 > 2) fail("a map in no direction")
 }
 
+/** A sync of parts of a byte, or of less than nothing, is a defect of the caller. */
+export function checkSync(sizeBytes: number): void {
+  if ((sizeBytes | 0) !== sizeBytes || sizeBytes < 0) fail("a sync of what is no number of bytes")
+}
+
 /** Is this what a failed map returns? */
 export const isMappingError = (busAddr: BusAddr): boolean => busAddr === DMA_MAPPING_ERROR
 

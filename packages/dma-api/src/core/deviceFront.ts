@@ -3,12 +3,13 @@
  * address is come by is its backend's business.
  */
 import { assert, fail } from "@vnic/sim/core"
-import { makeCalls, type Backend, type BackendContext, type Calls, type MapEnds } from "./backend.ts"
+import { checkCall, makeCalls, type Backend, type BackendContext, type Calls, type MapEnds } from "./backend.ts"
 import type { CoherentMemory } from "./coherent.ts"
 import { CoherentCalls } from "./coherentCalls.ts"
 import type { DmaDebug } from "./debug.ts"
 import {
   checkMap,
+  checkSync,
   isMappingError,
   makeDeviceCounters,
   makeDeviceLimits,
@@ -154,6 +155,7 @@ export class DeviceFront implements Device, MapEnds {
 
   readonly setMap = (cpu: number, phys: PhysAddr, sizeBytes: number, tag: number, attributes: number): void => {
     const { calls } = this
+    checkCall(calls, cpu)
     calls.phys[cpu] = phys
     calls.sizes[cpu] = sizeBytes
     calls.tags[cpu] = tag
@@ -219,6 +221,7 @@ export class DeviceFront implements Device, MapEnds {
   /** Says what the CPU is about to unmap; false when there is nothing to undo. */
   readonly setUnmap = (cpu: number, busAddr: BusAddr, sizeBytes: number, tag: number, attributes: number): boolean => {
     const { calls, debug } = this
+    checkCall(calls, cpu)
     calls.bus[cpu] = busAddr
     calls.sizes[cpu] = sizeBytes
     calls.tags[cpu] = tag
@@ -282,11 +285,15 @@ export class DeviceFront implements Device, MapEnds {
   }
 
   readonly syncSingleForCpu = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
+    checkCall(this.calls, cpu)
+    checkSync(sizeBytes)
     this.debug?.syncedForCpu(this.debugId, cpu, busAddr, sizeBytes, direction)
     if (this.backend.isSynced) this.backend.syncForCpu(cpu, busAddr, sizeBytes, direction)
   }
 
   readonly syncSingleForDevice = (cpu: number, busAddr: BusAddr, sizeBytes: number, direction: Direction): void => {
+    checkCall(this.calls, cpu)
+    checkSync(sizeBytes)
     this.debug?.syncedForDevice(this.debugId, cpu, busAddr, sizeBytes, direction)
     if (this.backend.isSynced) this.backend.syncForDevice(cpu, busAddr, sizeBytes, direction)
   }

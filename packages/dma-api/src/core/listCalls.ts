@@ -4,6 +4,7 @@
  * [Linux 6.12 kernel/dma/mapping.c __dma_map_sg_attrs, direct.c dma_direct_map_sg]
  */
 import { fail } from "@vnic/sim/core"
+import { checkCall } from "./backend.ts"
 import { checkMap } from "./device.ts"
 import type { DeviceFront } from "./deviceFront.ts"
 import { KIND_SG, tagOf } from "./mappings.ts"
@@ -89,6 +90,7 @@ export class ListCalls {
     attributes: number
   ): void => {
     const { calls } = this.front
+    checkCall(calls, cpu)
     if ((entryCount | 0) !== entryCount || entryCount < 1 || entryCount > list.capacity)
       fail("a scatter list has no such entries")
     if (list.isMapped) fail("a scatter list was mapped twice")
@@ -176,6 +178,7 @@ export class ListCalls {
   ): boolean => {
     const { calls, debug, debugId } = this.front
     const said = tagOf(KIND_SG, direction)
+    checkCall(calls, cpu)
     calls.lists[cpu] = list
     const segments = debug?.unmappedList(debugId, cpu, list, entryCount, said) ?? list.segmentCount
     if (segments === 0) return false
@@ -214,7 +217,8 @@ export class ListCalls {
   }
 
   readonly syncSgForCpu = (cpu: number, list: ScatterList, entryCount: number, direction: Direction): void => {
-    const { backend, debug, debugId } = this.front
+    const { backend, calls, debug, debugId } = this.front
+    checkCall(calls, cpu)
     debug?.syncedList(debugId, cpu, list, entryCount, direction, true)
     if (!backend.isSynced) return
     for (let segment = 0; segment < list.segmentCount; segment++) {
@@ -223,7 +227,8 @@ export class ListCalls {
   }
 
   readonly syncSgForDevice = (cpu: number, list: ScatterList, entryCount: number, direction: Direction): void => {
-    const { backend, debug, debugId } = this.front
+    const { backend, calls, debug, debugId } = this.front
+    checkCall(calls, cpu)
     debug?.syncedList(debugId, cpu, list, entryCount, direction, false)
     if (!backend.isSynced) return
     for (let segment = 0; segment < list.segmentCount; segment++) {

@@ -1,5 +1,6 @@
 /** The calls of a device about ranges of bus addresses (dma_iova_…): arguments, debug and counters. */
 import { assert } from "@vnic/sim/core"
+import { checkCall } from "./backend.ts"
 import { checkMap, type Device } from "./device.ts"
 import type { DeviceFront } from "./deviceFront.ts"
 import type { IovaRange } from "./iovaRange.ts"
@@ -54,6 +55,7 @@ export class RangeCalls {
     then: number
   ): boolean => {
     const { backend, calls } = this.front
+    checkCall(calls, cpu)
     assert(range.sizeBytes === 0, "a range of bus addresses was allocated twice")
     if (backend.ranges === undefined) return false
     checkMap(phys, sizeBytes, 0)
@@ -74,6 +76,7 @@ export class RangeCalls {
 
   readonly dmaIovaLink: Device["dmaIovaLink"] = (cpu, range, phys, offsetBytes, sizeBytes, direction) => {
     const { calls, debug, debugId, host } = this.front
+    checkCall(calls, cpu)
     checkMap(phys, sizeBytes, direction)
     if (!range.hasRoom(offsetBytes, sizeBytes)) return -EIO
     const tag = tagOf(KIND_LINK, direction)
@@ -120,6 +123,7 @@ export class RangeCalls {
     then: number
   ): void => {
     const { calls } = this.front
+    checkCall(calls, cpu)
     assert(range.sizeBytes > 0, "memory was unlinked from a range of bus addresses that is not allocated")
     assert(!range.isCut(offsetBytes, sizeBytes), "an unlink that does not end where a link does")
     calls.ranges[cpu] = range
@@ -141,6 +145,7 @@ export class RangeCalls {
   }
 
   private readonly setFree = (cpu: number, range: IovaRange, then: number): void => {
+    checkCall(this.front.calls, cpu)
     assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
     assert(range.linkOffsets.length === 0, "a range of bus addresses was freed with memory linked to it")
     this.setGone(cpu, range, then)
@@ -167,6 +172,7 @@ export class RangeCalls {
   }
 
   private readonly setDestroy = (cpu: number, range: IovaRange, mappedBytes: number, direction: Direction): void => {
+    checkCall(this.front.calls, cpu)
     assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
     const { linkOffsets, linkSizes } = range
     for (let link = 0; link < linkOffsets.length; link++) {
