@@ -103,6 +103,28 @@ describe("a range of bus addresses", () => {
     expect(tryAlloc(setUp("iommu"))).toBe(true)
   })
 
+  it.each(ALLOCATOR_NAMES.filter((name) => name !== "identity"))(
+    "%s: crosses no segment boundary; a longer one begins behind one",
+    (allocator) => {
+      for (const windowStart of [0, 0x7_3000]) {
+        const device = setUp("iommu", { allocator }, { windowStart }).dma.attach("nvme0", MASK_32)
+        const pagesOf = (sizeBytes: number) => {
+          const range = makeIovaRange()
+          expect(device.dmaIovaTryAlloc(0, range, 0xa00, sizeBytes)).toBe(true)
+          const end = range.busAddr + sizeBytes - 1
+          return [Math.floor(range.busAddr / 0x4000), Math.floor(end / 0x4000), range.busAddr % 0x4000]
+        }
+        device.mapSingle(0, 0, 64, TO_DEVICE)
+        device.dmaSetSegBoundary(0x3fff)
+        for (let count = 0; count < 20; count++) {
+          const [first, last] = pagesOf(0x1000 + 0x800 * (count % 5))
+          expect(last).toBe(first)
+          expect(pagesOf(0x7000)[2]).toBe(0xa00)
+        }
+      }
+    }
+  )
+
   it("costs what a call costs when it is allocated and when it is destroyed", () => {
     const host = makePlainHost()
     const { dma } = setUp("iommu", { host, costs: { mapOtherPs: 1000, unmapOtherPs: 300 } })

@@ -133,7 +133,11 @@ export interface Device {
   /** dma_need_sync: must this mapping be synced? */
   dmaNeedSync(busAddr: BusAddr): boolean
 
-  /** dma_iova_try_alloc: a range of bus addresses, for memory to be linked into it; false when there is none. */
+  /**
+   * dma_iova_try_alloc: a range of bus addresses, for memory to be linked into it; false when there is none. It crosses
+   * no segment boundary or, when it is longer, begins in the first page behind one: what keeps to the boundary within
+   * the range does so on the bus.
+   */
   dmaIovaTryAlloc(cpu: number, range: IovaRange, phys: PhysAddr, sizeBytes: number): boolean
   /** The same in a program: `range.sizeBytes` is 0 if there was none when `then` runs. */
   beginDmaIovaTryAlloc(cpu: number, range: IovaRange, phys: PhysAddr, sizeBytes: number, then: number): number

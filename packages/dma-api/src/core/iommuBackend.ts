@@ -192,6 +192,16 @@ export class IommuBackend implements Backend {
     return powerOfTwo >>> this.pageShift || 1
   }
 
+  /**
+   * What a range of several pieces must begin at a multiple of, so that a boundary that nothing crosses within it is one
+   * that nothing crosses on the bus.
+   */
+  readonly alignmentFor = (pages: number): number => {
+    let alignment = 1
+    while (alignment < pages && alignment < this.boundary) alignment *= 2
+    return alignment
+  }
+
   private readonly insert = (cpu: number): number => {
     const { allocator } = this
     const first = allocator.firsts[cpu]!

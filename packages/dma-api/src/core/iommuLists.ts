@@ -46,16 +46,8 @@ export class IommuLists implements ListBackend {
     const pages = this.layOut(context.calls.lists[cpu]!, segBoundaryMask) / pageBytes
     if (mapOtherPs > 0) host.spend(cpu, ACCOUNT_DMA_API, mapOtherPs)
     this.pageCounts[cpu] = pages
-    this.alignments[cpu] = this.alignmentFor(pages, segBoundaryMask)
+    this.alignments[cpu] = this.backend.alignmentFor(pages)
     return space.allocator.beginAllocate(cpu, pages, this.alignments[cpu]!, reach, -1, this.allocated)
-  }
-
-  /** Aligned so that a boundary that nothing crosses within the range is one that nothing crosses on the bus. */
-  private readonly alignmentFor = (pages: number, boundaryMask: number): number => {
-    if (boundaryMask === Number.MAX_SAFE_INTEGER) return 1
-    let alignment = 1
-    while (alignment < pages && alignment * this.backend.pageBytes <= boundaryMask) alignment *= 2
-    return alignment
   }
 
   /** Bytes of bus addresses that an entry's buffer needs: the pages that it touches. */

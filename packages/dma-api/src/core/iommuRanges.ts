@@ -30,7 +30,7 @@ export class IommuRanges implements RangeBackend {
     if (isRefusing) return calls.thens[cpu]!
     if (mapOtherPs > 0) host.spend(cpu, ACCOUNT_DMA_API, mapOtherPs)
     const pages = this.pagesOf(calls.phys[cpu]!, calls.sizes[cpu]!)
-    return space.allocator.beginAllocate(cpu, pages, 1, reach, -1, this.allocated)
+    return space.allocator.beginAllocate(cpu, pages, this.backend.alignmentFor(pages), reach, -1, this.allocated)
   }
 
   private readonly pagesOf = (address: number, sizeBytes: number): number => {
