@@ -6,7 +6,9 @@ import { fc, test } from "@fast-check/vitest"
 import { describe, expect, it } from "vitest"
 import {
   ALLOCATOR_NAMES,
+  ATTR_MMIO,
   BIDIRECTIONAL,
+  DMA_MAPPING_ERROR,
   EIO,
   ENOMEM,
   FLUSHES,
@@ -14,6 +16,11 @@ import {
   makeDmaApi,
   makeIovaRange,
   makePlainHost,
+  MAP_ADDRESS_SPACE_FULL,
+  MAP_INVALID,
+  MAP_MASK_TOO_NARROW,
+  MAP_OK,
+  MAP_TABLE_REFUSED,
   TO_DEVICE,
   type FlushName
 } from "@vnic/dma-api/core"
@@ -124,6 +131,79 @@ describe("a range of bus addresses", () => {
       }
     }
   )
+
+  it("says why it was not to be had, as a map does; and so does a link", () => {
+    const setup = setUp("iommu", {}, { pageCount: 64 })
+    const device = setup.dma.attach("nvme0", MASK_32)
+    const [range, small] = [makeIovaRange(), makeIovaRange()]
+    const results = () => [device.failure[0], device.mapped[0]]
+    const tryAlloc = (pages: number) => [device.dmaIovaTryAlloc(0, small, 0, pages * PAGE_BYTES), ...results()]
+    expect(device.dmaIovaTryAlloc(0, range, 0x800, 0x8000)).toBe(true)
+    expect(results()).toEqual([MAP_OK, range.busAddr])
+    expect(tryAlloc(64)).toEqual([false, MAP_MASK_TOO_NARROW, DMA_MAPPING_ERROR])
+    expect(tryAlloc(60)).toEqual([false, MAP_ADDRESS_SPACE_FULL, DMA_MAPPING_ERROR])
+    const link = (phys: number, offset: number) => [
+      device.dmaIovaLink(0, range, phys, offset, 0x800, TO_DEVICE),
+      ...results()
+    ]
+    expect(link(0x1_0800, 0)).toEqual([0, MAP_OK, range.busAddr])
+    expect(link(0x1_0800, 0)).toEqual([-EIO, MAP_INVALID, DMA_MAPPING_ERROR])
+    expect(link(0x1_1000, 0x800)).toEqual([0, MAP_OK, range.busAddr + 0x800])
+    expect(link(0x1_2800, 0x1800)).toEqual([-EIO, MAP_INVALID, DMA_MAPPING_ERROR])
+    setup.table.refuseAt = 1
+    expect(link(0x1_2000, 0x1800)).toEqual([-ENOMEM, MAP_TABLE_REFUSED, DMA_MAPPING_ERROR])
+    device.dmaSetMinAlignMask(2 * PAGE_BYTES - 1)
+    expect(tryAlloc(1)).toEqual([false, MAP_INVALID, DMA_MAPPING_ERROR])
+    expect(setup.dma.snapshot()).toMatchObject({ failures: 6, live: 2 })
+    const direct = setUp("direct")
+    const other = direct.dma.attach("nvme1", MASK_32)
+    other.mapSingle(0, MEMORY_BYTES * 2 ** 12, 64, TO_DEVICE)
+    expect(other.failure[0]).toBe(MAP_MASK_TOO_NARROW)
+    // That there are no ranges is no failure.
+    expect([other.dmaIovaTryAlloc(0, small, 0, PAGE_BYTES), other.failure[0]]).toEqual([false, MAP_OK])
+    expect(direct.dma.snapshot().failures).toBe(1)
+  })
+
+  it.each([true, false])("is of no use to another device, whatever it asks (debug: %s)", (debug) => {
+    const setup = setUp("iommu", { debug })
+    const device = setup.dma.attach("nvme0", MASK_32)
+    const other = setup.dma.attach("nvme1", MASK_32)
+    const range = makeIovaRange()
+    device.dmaIovaTryAlloc(0, range, 0, 0x2000)
+    const uses = () => [
+      () => other.dmaIovaTryAlloc(0, range, 0, 0x1000),
+      () => other.dmaIovaLink(0, range, 0x4000, 0x1000, 0x1000, TO_DEVICE),
+      () => other.dmaIovaUnlink(0, range, 0, 0x1000, TO_DEVICE),
+      () => other.beginDmaIovaUnlink(0, range, 0, 0x1000, TO_DEVICE, 0),
+      () => other.dmaIovaFree(0, range),
+      () => other.beginDmaIovaFree(0, range, 0),
+      () => other.dmaIovaDestroy(0, range, 0x2000, TO_DEVICE),
+      () => other.beginDmaIovaDestroy(0, range, 0x2000, TO_DEVICE, 0)
+    ]
+    for (const linked of [false, true]) {
+      if (linked) device.dmaIovaLink(0, range, 0x5000, 0, 0x1000, TO_DEVICE)
+      const before = [leftovers(setup), setup.dma.snapshot()]
+      for (const use of uses()) expect(use).toThrow(/another device's|allocated twice/)
+      expect([leftovers(setup), setup.dma.snapshot()]).toEqual(before)
+    }
+    device.dmaIovaDestroy(0, range, 0x2000, TO_DEVICE)
+    expect(leftovers(setup)).toEqual(NOTHING_LEFT)
+    // Given back, it is anybody's.
+    expect(other.dmaIovaTryAlloc(0, range, 0, 0x1000)).toBe(true)
+    other.dmaIovaFree(0, range)
+  })
+
+  it("is linked to another device's registers where the attributes say so", () => {
+    const { dma, table } = setUp("iommu")
+    const device = dma.attach("nvme0", MASK_32)
+    const range = makeIovaRange()
+    device.dmaIovaTryAlloc(0, range, 0, 0x2000)
+    expect(device.dmaIovaLink(0, range, 2 ** 33, 0, 0x1000, TO_DEVICE, ATTR_MMIO)).toBe(0)
+    expect(table.translate(range.busAddr)).toBe(2 ** 33)
+    expect(dma.findings()).toEqual([])
+    device.dmaIovaLink(0, range, 2 ** 33, 0x1000, 0x1000, TO_DEVICE)
+    expect(dma.findings()).toMatchObject([{ kind: "invalidMemory" }])
+  })
 
   it("costs what a call costs when it is allocated and when it is destroyed", () => {
     const host = makePlainHost()

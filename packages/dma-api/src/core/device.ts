@@ -32,9 +32,12 @@ export interface Coherent {
 export interface Device {
   readonly name: string
   readonly counters: DeviceCounters
-  /** mapped[cpu]: the bus address of the CPU's last map, or DMA_MAPPING_ERROR; of a list its first segment's. */
+  /**
+   * mapped[cpu]: the bus address of the CPU's last map, range or link, or DMA_MAPPING_ERROR; of a list its first
+   * segment's.
+   */
   readonly mapped: Float64Array
-  /** failure[cpu]: why the CPU's last map failed (MAP_OK when it did not). */
+  /** failure[cpu]: why that failed (MAP_OK when it did not). */
   readonly failure: Int8Array
   /** coherent[cpu]: the block that the CPU was given last, undefined when there was none. */
   readonly coherent: ReadonlyArray<Coherent | undefined>
@@ -134,8 +137,8 @@ export interface Device {
   dmaNeedSync(busAddr: BusAddr): boolean
 
   /**
-   * dma_iova_try_alloc: a range of bus addresses, for memory to be linked into it; false when there is none. It crosses
-   * no segment boundary or, when it is longer, begins in the first page behind one: what keeps to the boundary within
+   * dma_iova_try_alloc: a range of bus addresses of this device, for memory to be linked into it; false when there is
+   * none: `failure` says why, MAP_OK where the backend has none at all, and each buffer is mapped. It crosses no segment boundary or, when it is longer, begins in the first page behind one: what keeps to the boundary within
    * the range does so on the bus.
    */
   dmaIovaTryAlloc(cpu: number, range: IovaRange, phys: PhysAddr, sizeBytes: number): boolean
@@ -153,7 +156,8 @@ export interface Device {
     phys: PhysAddr,
     offsetBytes: number,
     sizeBytes: number,
-    direction: Direction
+    direction: Direction,
+    attributes?: number
   ): number
   /** dma_iova_sync: after the last link, before the device is told. MODEL: tables here need nothing then. */
   dmaIovaSync(cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number): number

@@ -166,8 +166,7 @@ export class DeviceFront implements Device, MapEnds {
     const { calls } = this
     const tag = calls.tags[cpu]!
     if (kindOfTag(tag) === KIND_SG) return this.listCalls.entryMapped(cpu, busAddr)
-    this.failure[cpu] = MAP_OK
-    this.mapped[cpu] = busAddr
+    this.noteMapped(cpu, busAddr)
     this.countMap(directionOfTag(tag))
     const { debug } = this
     if (debug !== undefined) {
@@ -182,6 +181,11 @@ export class DeviceFront implements Device, MapEnds {
     return this.calls.thens[cpu]!
   }
 
+  readonly noteMapped = (cpu: number, busAddr: BusAddr): void => {
+    this.failure[cpu] = MAP_OK
+    this.mapped[cpu] = busAddr
+  }
+
   readonly noteFailure = (cpu: number, reason: number): void => {
     this.failure[cpu] = reason
     this.mapped[cpu] = DMA_MAPPING_ERROR
@@ -192,8 +196,7 @@ export class DeviceFront implements Device, MapEnds {
     const { calls } = this
     const list = calls.lists[cpu]!
     const tag = calls.tags[cpu]!
-    this.failure[cpu] = MAP_OK
-    this.mapped[cpu] = list.busAddrOf(0)
+    this.noteMapped(cpu, list.busAddrOf(0))
     this.countMap(directionOfTag(tag))
     this.debug?.mappedList(this.debugId, cpu, list, tag, calls.attributes[cpu])
     return calls.thens[cpu]!

@@ -26,8 +26,8 @@ export class IommuRanges implements RangeBackend {
 
   readonly beginAllocate = (cpu: number): number => {
     const { context, host, isRefusing, mapOtherPs, reach, space } = this.backend
-    const { calls } = context
-    if (isRefusing) return calls.thens[cpu]!
+    const { calls, ends } = context
+    if (isRefusing) return ends.mapFailed(cpu, MAP_INVALID)
     if (mapOtherPs > 0) host.spend(cpu, ACCOUNT_DMA_API, mapOtherPs)
     const pages = this.pagesOf(calls.phys[cpu]!, calls.sizes[cpu]!)
     return space.allocator.beginAllocate(cpu, pages, this.backend.alignmentFor(pages), reach, -1, this.allocated)
@@ -38,13 +38,17 @@ export class IommuRanges implements RangeBackend {
   }
 
   private readonly set = (cpu: number): number => {
-    const { context, space } = this.backend
-    const { calls } = context
+    const { context, reach, space } = this.backend
+    const { calls, ends } = context
+    const phys = calls.phys[cpu]!
+    const sizeBytes = calls.sizes[cpu]!
     const first = space.allocator.firsts[cpu]!
-    if (first !== IOVA_NONE) {
-      space.allocator.endAllocate(cpu)
-      calls.ranges[cpu]!.set(this.backend.busAddrOf(first) + (calls.phys[cpu]! & this.pageMask), calls.sizes[cpu]!)
+    if (first === IOVA_NONE) {
+      const pages = this.pagesOf(phys, sizeBytes)
+      return ends.mapFailed(cpu, this.backend.reasonFor(pages, this.backend.alignmentFor(pages), reach))
     }
+    space.allocator.endAllocate(cpu)
+    calls.ranges[cpu]!.set(this.backend.busAddrOf(first) + (phys & this.pageMask), sizeBytes)
     return calls.thens[cpu]!
   }
 

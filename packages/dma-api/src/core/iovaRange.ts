@@ -3,12 +3,15 @@
  * are known one after the other: one allocation, many table writes, one flush.
  * [Linux 6.19 drivers/iommu/dma-iommu.c dma_iova_try_alloc, dma_iova_link, dma_iova_unlink, dma_iova_destroy]
  */
+import type { Device } from "./device.ts"
 import { DMA_MAPPING_ERROR, type BusAddr, type Direction } from "./types.ts"
 
 export class IovaRange {
   busAddr: BusAddr = DMA_MAPPING_ERROR
   /** 0 when there is no range (dma_use_iova). */
   sizeBytes = 0
+  /** Whose it is: it is of no use to another one. */
+  device: Device | undefined = undefined
   /** What is linked: where in the range, and how long, bytes; and which way. */
   readonly linkOffsets: Array<number> = []
   readonly linkSizes: Array<number> = []
@@ -18,6 +21,7 @@ export class IovaRange {
   set(busAddr: BusAddr, sizeBytes: number): void {
     this.busAddr = busAddr
     this.sizeBytes = sizeBytes
+    this.device = undefined
     this.linkOffsets.length = 0
     this.linkSizes.length = 0
     this.linkDirections.length = 0

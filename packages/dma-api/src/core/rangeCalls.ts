@@ -1,11 +1,20 @@
 /** The calls of a device about ranges of bus addresses (dma_iova_…): arguments, debug and counters. */
-import { assert } from "@vnic/sim/core"
+import { assert, fail } from "@vnic/sim/core"
 import { checkCall } from "./backend.ts"
 import { checkMap, type Device } from "./device.ts"
 import type { DeviceFront } from "./deviceFront.ts"
 import type { IovaRange } from "./iovaRange.ts"
 import { KIND_LINK, tagOf } from "./mappings.ts"
-import { EIO, ENOMEM, MAP_INVALID, MAP_OK, type Direction, type PhysAddr } from "./types.ts"
+import {
+  BIDIRECTIONAL,
+  EIO,
+  ENOMEM,
+  MAP_INVALID,
+  MAP_OK,
+  type BusAddr,
+  type Direction,
+  type PhysAddr
+} from "./types.ts"
 
 export class RangeCalls {
   declare private readonly front: DeviceFront
@@ -57,11 +66,13 @@ export class RangeCalls {
     const { backend, calls } = this.front
     checkCall(calls, cpu)
     assert(range.sizeBytes === 0, "a range of bus addresses was allocated twice")
-    if (backend.ranges === undefined) return false
-    checkMap(phys, sizeBytes, 0)
+    checkMap(phys, sizeBytes, BIDIRECTIONAL)
+    if (backend.ranges === undefined) {
+      this.front.failure[cpu] = MAP_OK
+      return false
+    }
+    this.front.setMap(cpu, phys, sizeBytes, tagOf(KIND_LINK, BIDIRECTIONAL), 0)
     calls.ranges[cpu] = range
-    calls.phys[cpu] = phys
-    calls.sizes[cpu] = sizeBytes
     calls.thens[cpu] = this.allocated
     this.thens[cpu] = then
     return true
@@ -70,23 +81,30 @@ export class RangeCalls {
   private readonly tellAllocated = (cpu: number): number => {
     const { calls, debug, debugId } = this.front
     const range = calls.ranges[cpu]!
-    if (range.sizeBytes > 0) debug?.rangeAllocated(debugId, cpu, range)
+    if (range.sizeBytes > 0) {
+      range.device = this.front
+      this.front.noteMapped(cpu, range.busAddr)
+      debug?.rangeAllocated(debugId, cpu, range)
+    }
     return this.thens[cpu]!
   }
 
-  readonly dmaIovaLink: Device["dmaIovaLink"] = (cpu, range, phys, offsetBytes, sizeBytes, direction) => {
-    const { calls, debug, debugId, host } = this.front
-    checkCall(calls, cpu)
-    checkMap(phys, sizeBytes, direction)
-    if (!range.hasRoom(offsetBytes, sizeBytes)) return -EIO
+  readonly dmaIovaLink: Device["dmaIovaLink"] = (
+    cpu,
+    range,
+    phys,
+    offsetBytes,
+    sizeBytes,
+    direction,
+    attributes = 0
+  ) => {
+    const { debug, debugId } = this.front
+    const busAddr = range.busAddr + offsetBytes
     const tag = tagOf(KIND_LINK, direction)
-    calls.ranges[cpu] = range
-    calls.phys[cpu] = phys
-    calls.bus[cpu] = range.busAddr + offsetBytes
-    calls.sizes[cpu] = sizeBytes
-    calls.tags[cpu] = tag
-    host.runAlone(cpu, this.linkStep)
-    const reason = this.linkReasons[cpu]!
+    checkMap(phys, sizeBytes, direction)
+    this.front.setMap(cpu, phys, sizeBytes, tag, attributes)
+    this.checkOwn(range)
+    const reason = range.hasRoom(offsetBytes, sizeBytes) ? this.link(cpu, range, busAddr) : MAP_INVALID
     if (reason !== MAP_OK) {
       this.front.noteFailure(cpu, reason)
       return reason === MAP_INVALID ? -EIO : -ENOMEM
@@ -94,9 +112,24 @@ export class RangeCalls {
     range.linkOffsets.push(offsetBytes)
     range.linkSizes.push(sizeBytes)
     range.linkDirections.push(direction)
+    this.front.noteMapped(cpu, busAddr)
     this.front.countMap(direction)
-    debug?.mapped(debugId, cpu, range.busAddr + offsetBytes, phys, sizeBytes, tag)
+    debug?.mapped(debugId, cpu, busAddr, phys, sizeBytes, tag, attributes)
     return 0
+  }
+
+  /** Links what the CPU's call says; MAP_OK or why not. */
+  private readonly link = (cpu: number, range: IovaRange, busAddr: BusAddr): number => {
+    const { calls, host } = this.front
+    calls.ranges[cpu] = range
+    calls.bus[cpu] = busAddr
+    host.runAlone(cpu, this.linkStep)
+    return this.linkReasons[cpu]!
+  }
+
+  /** One that is allocated is of use to its own device alone. */
+  private readonly checkOwn = (range: IovaRange): void => {
+    if (range.sizeBytes > 0 && range.device !== this.front) fail("a range of bus addresses is another device's")
   }
 
   readonly dmaIovaSync: Device["dmaIovaSync"] = () => {
@@ -124,6 +157,7 @@ export class RangeCalls {
   ): void => {
     const { calls } = this.front
     checkCall(calls, cpu)
+    this.checkOwn(range)
     assert(range.sizeBytes > 0, "memory was unlinked from a range of bus addresses that is not allocated")
     assert(!range.isCut(offsetBytes, sizeBytes), "an unlink that does not end where a link does")
     calls.ranges[cpu] = range
@@ -146,6 +180,7 @@ export class RangeCalls {
 
   private readonly setFree = (cpu: number, range: IovaRange, then: number): void => {
     checkCall(this.front.calls, cpu)
+    this.checkOwn(range)
     assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
     assert(range.linkOffsets.length === 0, "a range of bus addresses was freed with memory linked to it")
     this.setGone(cpu, range, then)
@@ -173,6 +208,7 @@ export class RangeCalls {
 
   private readonly setDestroy = (cpu: number, range: IovaRange, mappedBytes: number, direction: Direction): void => {
     checkCall(this.front.calls, cpu)
+    this.checkOwn(range)
     assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
     const { linkOffsets, linkSizes } = range
     for (let link = 0; link < linkOffsets.length; link++) {
