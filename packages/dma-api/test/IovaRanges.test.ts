@@ -281,7 +281,18 @@ describe("a range of bus addresses", () => {
     device.dmaIovaLink(0, range, 0x1000, 0, 0x2000, TO_DEVICE)
     expect(() => device.dmaIovaFree(0, range)).toThrow("memory linked")
     expect(() => device.dmaIovaUnlink(0, range, 0, 0x1000, TO_DEVICE)).toThrow("where a link does")
-    expect(() => device.dmaIovaUnlink(0, range, NaN, 0x1000, TO_DEVICE)).toThrow("where a link does")
+    for (const [offset, sizeBytes] of [
+      [NaN, 0x1000],
+      [0, NaN],
+      [0, -1],
+      [0, 2 ** 30],
+      [0x1000, 0x1001]
+    ] as const) {
+      expect(() => device.dmaIovaUnlink(0, range, offset, sizeBytes, TO_DEVICE)).toThrow("outside of a range")
+    }
+    for (const sizeBytes of [NaN, 0x2001]) {
+      expect(() => device.dmaIovaDestroy(0, range, sizeBytes, TO_DEVICE)).toThrow("than there is")
+    }
     expect(() => device.dmaIovaDestroy(0, range, 0, TO_DEVICE)).toThrow("links left")
     expect(() => device.dmaIovaDestroy(0, range, 0x1000, TO_DEVICE)).toThrow("links left")
     // All of that was seen before anything was done.

@@ -28,8 +28,8 @@ export interface AddressSpace {
   readonly shared: SharedPages | undefined
   /** Absent for tables that need no flush. */
   readonly gauge: FlushGauge | undefined
-  /** Flushes a range at once and frees nothing; the same arguments as `beginFree`. */
-  readonly flushNow: FreeRange
+  /** Flushes a range at once and frees nothing; the same arguments as `beginRelease`. */
+  readonly flushNow: FlushPolicy["beginRelease"]
 }
 
 export interface AddressSpaceOptions {

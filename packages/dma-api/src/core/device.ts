@@ -162,8 +162,8 @@ export interface Device {
   /** dma_iova_sync: after the last link, before the device is told. MODEL: tables here need nothing then. */
   dmaIovaSync(cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number): number
   /**
-   * dma_iova_unlink: takes whole links back; one flush for all of them, done when it returns. Where none is, that is a
-   * finding of debug.
+   * dma_iova_unlink: takes whole links back; one flush for all of them, done when it returns. Where none is, nothing is
+   * flushed, and that is a finding of debug.
    */
   dmaIovaUnlink(cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number, direction: Direction): void
   /** The same in a program; the flush is done when `then` runs. */

@@ -102,8 +102,12 @@ export interface Snapshot {
   readonly unmaps: number
   readonly live: number
   readonly failures: number
-  /** Pages handed out, among them those that were unmapped and wait for a flush. */
+  /** Pages handed out. */
   readonly iovaPagesUsed: number
+  /**
+   * Pages that were unmapped and wait for a flush: some of those handed out; but `identity` gives a page back first, and
+   * may hand it out again meanwhile.
+   */
   readonly iovaPagesQueued: number
   /** Host pages that the table keeps from being moved or given away, where it knows. */
   readonly pinnedPages: number | undefined

@@ -23,11 +23,11 @@ export type FreeRange = (cpu: number, first: number, pages: number, then: number
 
 export interface FlushPolicy {
   /**
-   * The entries of a range are cleared: flushes and frees it, now or later. Where others still use some of its pages,
-   * `stalePages` is how many were cleared.
+   * The entries of a range are cleared: flushes and frees it, now or later. Where not all of its pages had one, or
+   * others still use some, `stalePages` is how many were cleared.
    */
   beginRelease(cpu: number, first: number, pages: number, then: number, stalePages?: number): number
-  /** Pages that were unmapped and wait to be freed. */
+  /** Pages that were unmapped and wait for a flush. */
   readonly queuedPages: number
 }
 
@@ -77,8 +77,8 @@ export class StrictFlush implements FlushPolicy {
   }
 
   /** The entries of a range are cleared: flushes them, and frees nothing. */
-  readonly beginFlush = (cpu: number, first: number, pages: number, then: number): number => {
-    return this.flush(cpu, first, pages, then, this.flushedOnly, pages)
+  readonly beginFlush = (cpu: number, first: number, pages: number, then: number, stalePages = pages): number => {
+    return this.flush(cpu, first, pages, then, this.flushedOnly, stalePages)
   }
 
   private readonly flush = (

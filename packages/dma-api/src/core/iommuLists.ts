@@ -88,8 +88,8 @@ export class IommuLists implements ListBackend {
     const inserted = this.insertEntries(cpu, list, first, directionOfTag(calls.tags[cpu]!))
     if (inserted < list.entryCount) {
       if (inserted === 0) return allocator.beginFree(cpu, first, pages, this.givenUp)
-      this.removeEntries(cpu, list, first, inserted)
-      return space.policy.beginRelease(cpu, first, pages, this.givenUp)
+      const cleared = this.removeEntries(cpu, list, first, inserted)
+      return space.policy.beginRelease(cpu, first, pages, this.givenUp, cleared)
     }
     allocator.endAllocate(cpu)
     this.setSegments(list, this.backend.busAddrOf(first))
@@ -119,19 +119,22 @@ export class IommuLists implements ListBackend {
     return entryCount
   }
 
-  /** Clears the entries of the list's first buffers, in one go up to each padding. */
-  private readonly removeEntries = (cpu: number, list: ScatterList, first: number, entryCount: number): void => {
+  /** Clears the entries of the list's first buffers, in one go up to each padding; how many pages. */
+  private readonly removeEntries = (cpu: number, list: ScatterList, first: number, entryCount: number): number => {
     const { pageBytes, space } = this.backend
     let page = first
     let bytes = 0
+    let cleared = 0
     for (let entry = 0; entry < entryCount; entry++) {
       const padding = list.paddingBytesOf(entry)
       bytes += list.pagesBytesOf(entry)
       if (padding === 0 && entry + 1 < entryCount) continue
       space.table.remove(cpu, page, bytes / pageBytes)
+      cleared += bytes / pageBytes
       page += (bytes + padding) / pageBytes
       bytes = 0
     }
+    return cleared
   }
 
   private readonly setSegments = (list: ScatterList, start: BusAddr): void => {
@@ -174,8 +177,8 @@ export class IommuLists implements ListBackend {
     const { context, space } = this.backend
     const list = context.calls.lists[cpu]!
     const first = this.firstPages[cpu]!
-    this.removeEntries(cpu, list, first, list.entryCount)
+    const cleared = this.removeEntries(cpu, list, first, list.entryCount)
     list.clear()
-    return space.policy.beginRelease(cpu, first, this.pageCounts[cpu]!, context.calls.thens[cpu]!)
+    return space.policy.beginRelease(cpu, first, this.pageCounts[cpu]!, context.calls.thens[cpu]!, cleared)
   }
 }

@@ -73,8 +73,10 @@ export class IommuRanges implements RangeBackend {
     const range = calls.ranges[cpu]!
     const busAddr = calls.bus[cpu]!
     const sizeBytes = calls.sizes[cpu]!
-    this.removeLinks(cpu, range, busAddr - range.busAddr, sizeBytes)
-    return space.flushNow(cpu, this.backend.pageOf(busAddr), this.pagesOf(busAddr, sizeBytes), calls.thens[cpu]!)
+    const then = calls.thens[cpu]!
+    const cleared = this.removeLinks(cpu, range, busAddr - range.busAddr, sizeBytes)
+    if (cleared === 0) return then
+    return space.flushNow(cpu, this.backend.pageOf(busAddr), this.pagesOf(busAddr, sizeBytes), then, cleared)
   }
 
   readonly beginDestroy = (cpu: number): number => {
@@ -88,21 +90,21 @@ export class IommuRanges implements RangeBackend {
     const range = context.calls.ranges[cpu]!
     const first = this.backend.pageOf(range.busAddr)
     const pages = this.pagesOf(range.busAddr, range.sizeBytes)
-    const isLinked = range.linkOffsets.length > 0
-    this.removeLinks(cpu, range, 0, range.sizeBytes)
+    const cleared = this.removeLinks(cpu, range, 0, range.sizeBytes)
     range.set(-1, 0)
     const then = context.calls.thens[cpu]!
-    if (!isLinked) return space.allocator.beginFree(cpu, first, pages, then)
-    return space.policy.beginRelease(cpu, first, pages, then)
+    if (cleared === 0) return space.allocator.beginFree(cpu, first, pages, then)
+    return space.policy.beginRelease(cpu, first, pages, then, cleared)
   }
 
-  /** Clears the entries of the links in a part of the range, neighbours together, and forgets them. */
-  private readonly removeLinks = (cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number): void => {
+  /** Clears the entries of the links in a part of the range, neighbours together, and forgets them; how many pages. */
+  private readonly removeLinks = (cpu: number, range: IovaRange, offsetBytes: number, sizeBytes: number): number => {
     const { linkDirections, linkOffsets, linkSizes } = range
     const { table } = this.backend.space
     let kept = 0
     let page = 0
     let pages = 0
+    let cleared = 0
     for (let link = 0; link < linkOffsets.length; link++) {
       const at = linkOffsets[link]!
       const linkBytes = linkSizes[link]!
@@ -115,6 +117,7 @@ export class IommuRanges implements RangeBackend {
       const from = this.backend.pageOf(range.busAddr + at)
       if (pages > 0 && from !== page + pages) {
         table.remove(cpu, page, pages)
+        cleared += pages
         pages = 0
       }
       if (pages === 0) page = from
@@ -124,5 +127,6 @@ export class IommuRanges implements RangeBackend {
     linkOffsets.length = kept
     linkSizes.length = kept
     linkDirections.length = kept
+    return cleared + pages
   }
 }

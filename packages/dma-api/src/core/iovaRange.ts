@@ -27,10 +27,17 @@ export class IovaRange {
     this.linkDirections.length = 0
   }
 
-  /** Would these bytes lie within the range, and meet no link? */
+  /** Do these bytes lie within the range? */
+  holds(offsetBytes: number, sizeBytes: number): boolean {
+    const end = offsetBytes + sizeBytes
+    const isWhole = (offsetBytes | 0) === offsetBytes && (sizeBytes | 0) === sizeBytes
+    return isWhole && offsetBytes >= 0 && sizeBytes >= 0 && end <= this.sizeBytes
+  }
+
+  /** Would they, and meet no link? */
   hasRoom(offsetBytes: number, sizeBytes: number): boolean {
     const end = offsetBytes + sizeBytes
-    if ((offsetBytes | 0) !== offsetBytes || offsetBytes < 0 || end > this.sizeBytes) return false
+    if (!this.holds(offsetBytes, sizeBytes)) return false
     for (let link = 0; link < this.linkOffsets.length; link++) {
       const at = this.linkOffsets[link]!
       if (at < end && offsetBytes < at + this.linkSizes[link]!) return false

@@ -159,6 +159,7 @@ export class RangeCalls {
     checkCall(calls, cpu)
     this.checkOwn(range)
     assert(range.sizeBytes > 0, "memory was unlinked from a range of bus addresses that is not allocated")
+    assert(range.holds(offsetBytes, sizeBytes), "memory was unlinked from outside of a range of bus addresses")
     assert(!range.isCut(offsetBytes, sizeBytes), "an unlink that does not end where a link does")
     calls.ranges[cpu] = range
     calls.bus[cpu] = range.busAddr + offsetBytes
@@ -210,6 +211,7 @@ export class RangeCalls {
     checkCall(this.front.calls, cpu)
     this.checkOwn(range)
     assert(range.sizeBytes > 0, "a range of bus addresses was freed that was not allocated")
+    assert(range.holds(0, mappedBytes), "more of a range of bus addresses was destroyed than there is")
     const { linkOffsets, linkSizes } = range
     for (let link = 0; link < linkOffsets.length; link++) {
       if (linkOffsets[link]! + linkSizes[link]! > mappedBytes) assert(false, "a range was destroyed with links left")

@@ -103,7 +103,10 @@ export class SharedPages {
       clearedIn[page] = gauge.begun
       clearedAtPs[page] = atPs
     }
-    return cleared === 0 ? then : this.policy.beginRelease(cpu, first, end - first, then, cleared)
+    if (cleared === 0) return then
+    // A lazy flush is of everything, and nothing is to be freed after it: what waits for it is what was cleared.
+    const pages = gauge === undefined ? end - first : cleared
+    return this.policy.beginRelease(cpu, first, pages, then, cleared)
   }
 
   /** Pages in [from, to) are mapped: those that wait for a flush are not stale any more. */
