@@ -83,7 +83,7 @@ export interface ListBackend {
 }
 
 export interface RangeBackend {
-  /** A range for `sizes` bytes at an offset that suits `phys`: sets the call's and goes on at `thens`, or `mapFailed`. */
+  /** A range for `sizes` bytes at an offset that suits `phys`: sets the call's, goes on at `thens`; or `mapFailed`. */
   beginAllocate(cpu: number): number
   /** Links `sizes` bytes at `phys` to the call's range at bus address `bus`; MAP_OK or why not. Never waits. */
   link(cpu: number): number

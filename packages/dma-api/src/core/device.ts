@@ -138,8 +138,9 @@ export interface Device {
 
   /**
    * dma_iova_try_alloc: a range of bus addresses of this device, for memory to be linked into it; false when there is
-   * none: `failure` says why, MAP_OK where the backend has none at all, and each buffer is mapped. It crosses no segment boundary or, when it is longer, begins in the first page behind one: what keeps to the boundary within
-   * the range does so on the bus.
+   * none. `failure` says why; MAP_OK where the backend never has any, and buffers are mapped one by one. It crosses no
+   * segment boundary or, when it is longer, begins in the first page behind one: what keeps to the boundary within the
+   * range does so on the bus.
    */
   dmaIovaTryAlloc(cpu: number, range: IovaRange, phys: PhysAddr, sizeBytes: number): boolean
   /** The same in a program: `range.sizeBytes` is 0 if there was none when `then` runs. */

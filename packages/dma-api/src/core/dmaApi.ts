@@ -105,8 +105,8 @@ export interface Snapshot {
   /** Pages handed out. */
   readonly iovaPagesUsed: number
   /**
-   * Pages that were unmapped and wait for a flush: some of those handed out; but `identity` gives a page back first, and
-   * may hand it out again meanwhile.
+   * Pages that were unmapped and wait for a flush: some of those handed out; but `identity` gives a page back first,
+   * and may hand it out again meanwhile.
    */
   readonly iovaPagesQueued: number
   /** Host pages that the table keeps from being moved or given away, where it knows. */

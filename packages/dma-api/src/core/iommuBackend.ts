@@ -193,8 +193,8 @@ export class IommuBackend implements Backend {
   }
 
   /**
-   * What a range of several pieces must begin at a multiple of, so that a boundary that nothing crosses within it is one
-   * that nothing crosses on the bus.
+   * What a range of several pieces must begin at a multiple of, so that a boundary that nothing crosses within it is
+   * one that nothing crosses on the bus.
    */
   readonly alignmentFor = (pages: number): number => {
     let alignment = 1
