@@ -93,6 +93,7 @@ describe.each([...BACKENDS, "bounce"] as const)("a device of the %s backend", (b
     device.mapSg(0, list, 1, TO_DEVICE)
     const range = makeIovaRange()
     const hasRange = device.dmaIovaTryAlloc(0, range, 0x7000, 64)
+    const block = device.allocCoherent(0, 64)!
     if (hasRange) device.dmaIovaLink(0, range, 0x7000, 0, 64, TO_DEVICE)
     const before = [leftovers(setup), setup.dma.snapshot()]
     const uses = [
@@ -108,13 +109,16 @@ describe.each([...BACKENDS, "bounce"] as const)("a device of the %s backend", (b
       () => device.dmaIovaLink(cpu, range, 0x7000, 0, 64, TO_DEVICE),
       () => device.dmaIovaUnlink(cpu, range, 0, 64, TO_DEVICE),
       () => device.dmaIovaFree(cpu, range),
-      () => device.dmaIovaDestroy(cpu, range, 64, TO_DEVICE)
+      () => device.dmaIovaDestroy(cpu, range, 64, TO_DEVICE),
+      () => device.allocCoherent(cpu, 64),
+      () => device.freeCoherent(cpu, block)
     ]
     for (const use of uses) expect(use).toThrow("a CPU that the host does not have")
     expect([leftovers(setup), setup.dma.snapshot()]).toEqual(before)
     device.unmapSingle(0, busAddr, 64, TO_DEVICE)
     device.unmapSg(0, list, 1, TO_DEVICE)
     if (hasRange) device.dmaIovaDestroy(0, range, 64, TO_DEVICE)
+    device.freeCoherent(0, block)
     expect(leftovers(setup)).toEqual(nothing)
   })
 

@@ -1,4 +1,5 @@
 /** The calls of a device about coherent memory: a block of pages, and the mapping of it. */
+import { checkCall } from "./backend.ts"
 import { allocateBlock, type CoherentMemory } from "./coherent.ts"
 import { checkMap, isMappingError, type Coherent, type Device } from "./device.ts"
 import type { DeviceFront } from "./deviceFront.ts"
@@ -80,6 +81,7 @@ export class CoherentCalls {
   /** Says what is to be unmapped; false when there is nothing to undo. */
   private readonly setFree = (cpu: number, { busAddr, phys, sizeBytes }: Coherent, then: number): boolean => {
     const { calls, debug, debugId } = this.front
+    checkCall(calls, cpu)
     // Where debug knows better than the driver where the block lies, that is what goes.
     calls.phys[cpu] = debug?.freeing(debugId, cpu, busAddr, phys, sizeBytes) ?? phys
     calls.thens[cpu] = this.unmapped
