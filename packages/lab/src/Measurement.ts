@@ -70,20 +70,19 @@ export interface CpuEdges {
 const spentPs = ({ from, to }: CpuEdges, cpu: number, account: number): number =>
   to.spentPs(cpu, account) - from.spentPs(cpu, account)
 
-/** CPU time by CPU and by account between two edges, whose counts are frames that a CPU has handed up. */
+/**
+ * How busy each CPU was between two edges, and by account what that was spent on, for each of the frames that it has
+ * handed up. The two are counted apart, and add up.
+ */
 export function cpuResult(edges: CpuEdges): RunResult["cpu"] {
   const { cpuCount, from, to } = edges
   const durationPs = to.timePs - from.timePs
   const byAccount = new Float64Array(ACCOUNT_COUNT)
   let frames = 0
   const perCpu = Array.from({ length: cpuCount }, (_, cpu) => {
-    let busyPs = 0
-    for (let account = 0; account < ACCOUNT_COUNT; account++) {
-      busyPs += spentPs(edges, cpu, account)
-      byAccount[account]! += spentPs(edges, cpu, account)
-    }
+    for (let account = 0; account < ACCOUNT_COUNT; account++) byAccount[account]! += spentPs(edges, cpu, account)
     frames += to.count(cpu) - from.count(cpu)
-    return busyPs / durationPs
+    return (to.busyPs(cpu) - from.busyPs(cpu)) / durationPs
   })
   const nsPerFrame = Object.fromEntries(
     ACCOUNTS.map((name, account) => [name, per(byAccount[account]! / PS_PER_NS, frames)])

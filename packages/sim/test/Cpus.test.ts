@@ -137,7 +137,8 @@ describe("an edge", () => {
     timeline.runUntil(0, EVENTS_MAX)
     // The program has run ahead of the world, to 150.
     expect([edge.spentPs(0, ACCOUNT_STACK), edge.count(0), cpus.ledger[ACCOUNT_STACK]]).toEqual([70, 3, 150])
-    expect([edge.spentPs(1, ACCOUNT_STACK), edge.count(1)]).toEqual([0, 0])
+    expect([edge.busyPs(0), cpus.busyPs(0)]).toEqual([70, 150])
+    expect([edge.spentPs(1, ACCOUNT_STACK), edge.count(1), edge.busyPs(1)]).toEqual([0, 0, 0])
   })
 
   it("that a CPU has passed already keeps its ledger as it is", () => {
@@ -155,6 +156,41 @@ describe("an edge", () => {
     timeline.runUntil(200, EVENTS_MAX)
     expect([edge.spentPs(0, ACCOUNT_STACK), later.spentPs(0, ACCOUNT_STACK)]).toEqual([30, 30])
     expect(() => cpus.addEdge(40)).toThrow("an edge is not behind the one before")
+  })
+})
+
+describe("what is counted before anything is booked", () => {
+  /** A program that counts, books 30, and then counts before it books, as often as it is run. */
+  const counting = () => {
+    const world = makeWorld()
+    const done = new Int32Array(2)
+    const countOf = (cpu: number): number => done[cpu]!
+    const work = world.cpus.define("work", (cpu) => {
+      done[cpu]! += 1
+      world.cpus.spend(cpu, ACCOUNT_STACK, 30)
+      return world.cpus.sleep(cpu)
+    })
+    return { ...world, countOf, done, work }
+  }
+
+  it("is behind an edge at which its CPU was idle", () => {
+    const { countOf, cpus, timeline, work } = counting()
+    const edge = cpus.addEdge(50, countOf)
+    cpus.wake(0, work)
+    timeline.runUntil(80, EVENTS_MAX)
+    expect([edge.count(0), edge.busyPs(0)]).toEqual([1, 30])
+    cpus.wake(0, work)
+    timeline.runUntil(200, EVENTS_MAX)
+    expect([edge.count(0), edge.busyPs(0), cpus.busyPs(0)]).toEqual([1, 30, 60])
+  })
+
+  it("is behind an edge that its CPU had passed when it was added", () => {
+    const { countOf, cpus, done, timeline, work } = counting()
+    cpus.wake(0, work)
+    timeline.runUntil(0, EVENTS_MAX)
+    const edge = cpus.addEdge(10, countOf)
+    done[0]! += 1
+    expect([edge.count(0), edge.busyPs(0)]).toEqual([1, 30])
   })
 })
 

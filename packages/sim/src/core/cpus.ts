@@ -87,7 +87,7 @@ export class Cpus {
     this.count = count
     this.localPs = new Float64Array(count)
     this.ledger = new Float64Array(count * ACCOUNT_COUNT)
-    this.edges = new LedgerEdges(this.localPs, this.ledger)
+    this.edges = new LedgerEdges(this.localPs, this)
     this.nextEdgePs = this.edges.nextPs
     this.busySums = new Float64Array(count)
     this.awakeSince = new Float64Array(count)
@@ -226,7 +226,7 @@ export class Cpus {
   private readonly setAwake = (cpu: number): void => {
     const nowPs = this.timeline.clock[0]!
     if (nowPs > this.localPs[cpu]!) {
-      if (nowPs > this.nextEdgePs[cpu]!) this.edges.crossIdle(cpu, nowPs)
+      if (nowPs > this.nextEdgePs[cpu]!) this.edges.crossAt(cpu, nowPs)
       this.localPs[cpu] = nowPs
     }
     this.awakeSince[cpu] = this.localPs[cpu]!
