@@ -4,11 +4,10 @@ import { NicDriver } from "@vnic/driver"
 import { Iommu } from "@vnic/iommu"
 import { HostStack } from "@vnic/net-stack"
 import { NicDevice } from "@vnic/nic-device"
-import { findProfile, profileValues, Simulation, type ProfileValues } from "@vnic/sim"
+import { findProfile, profileValues, Simulation, spreadOverCores, type ProfileValues } from "@vnic/sim"
 import { Traffic, trafficOutsideBytes, type Capture } from "@vnic/traffic"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { spreadOverCores, threadsPerCoreOf } from "./Cores.ts"
 import { applicationOf, devicePorts, dmaPorts, driverPorts, Joints, wire } from "./Ports.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
 
@@ -40,7 +39,7 @@ export const simulationLayer = (scenario: ResolvedScenario, options: WorldOption
     outsideBytes: trafficOutsideBytes(options.capture),
     frameCapacity: FRAME_CAPACITY,
     cpuCount: scenario.host.cpus,
-    threadsPerCore: threadsPerCoreOf(scenario.host.cpus, values.coreCount)
+    threadsPerCore: values.threadsPerCore
   })
 }
 
@@ -84,8 +83,7 @@ const trafficLayer = (scenario: ResolvedScenario, options: WorldOptions) =>
 /** The CPU that serves each queue: queues share a core only where there are more of them than cores. */
 const queueCpusOf = ({ host, nic, profile }: ResolvedScenario, changes: WorldOptions["profileChanges"]) => {
   const { coreCount } = profileValues(findProfile(profile)!, changes)
-  const threadsPerCore = threadsPerCoreOf(host.cpus, coreCount)
-  const cpus = spreadOverCores(Math.ceil(host.cpus / threadsPerCore), threadsPerCore).filter((cpu) => cpu < host.cpus)
+  const cpus = spreadOverCores(host.cpus, coreCount)
   return Array.from({ length: nic.queues }, (_, queue) => cpus[queue % cpus.length]!)
 }
 

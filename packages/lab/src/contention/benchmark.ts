@@ -14,8 +14,7 @@
  * and the queue is one for all CPUs, which is what balancing comes to.
  */
 import type { SimulationCore } from "@vnic/sim"
-import { ACCOUNTS } from "@vnic/sim"
-import { spreadOverCores } from "../Cores.ts"
+import { ACCOUNTS, spreadOverCores } from "@vnic/sim"
 import type { Mapper } from "./mapper.ts"
 import type { Slots } from "./patterns.ts"
 import type { Sampler, Verdict } from "./sampling.ts"
@@ -124,7 +123,7 @@ export class Benchmark {
     this.sampler = options.sampler
     this.host = host
     this.localPs = host.localPs
-    this.cpus = spreadOverCores(profile.coreCount, profile.threadsPerCore).slice(0, threads)
+    this.cpus = spreadOverCores(host.count, profile.coreCount).slice(0, threads)
     this.times = { map: world.histogram(), unmap: world.histogram() }
     this.roundTimes = { map: world.histogram(), unmap: world.histogram() }
     this.threadOf = new Int32Array(host.count).fill(NO_THREAD)

@@ -10,8 +10,10 @@ export type LockId = number
 export interface CpusOptions {
   /** Number of simulated CPUs (hardware threads that are used). */
   readonly cpuCount: number
-  /** Threads of one core that are used: CPU n sits on core floor(n / threadsPerCore). */
+  /** Threads of one core that are used at most. */
   readonly threadsPerCore: number
+  /** Cores that the CPUs are spread over (`coreOf`); without it, as few as hold them. */
+  readonly coreCount?: number
   /** speedShares[n - 1] is the speed of a thread when n threads of its core are busy. */
   readonly speedShares: ReadonlyArray<number>
   /** An uncontended acquire, picoseconds. */

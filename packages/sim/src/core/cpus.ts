@@ -22,6 +22,7 @@ import {
   ACCOUNT_LOCK_WAIT as accountLockWait,
   type Account
 } from "./accounts.ts"
+import { coreOf } from "./cores.ts"
 import type { CpusOptions, LockCounts, LockId, Step, StepId } from "./cpuTypes.ts"
 import { LedgerEdges, type LedgerEdge } from "./ledgerEdges.ts"
 import * as LockStates from "./lockState.ts"
@@ -80,9 +81,10 @@ export class Cpus {
   declare private readonly timeline: Timeline
 
   constructor(timeline: Timeline, options: CpusOptions) {
-    const count = options.cpuCount
+    const { cpuCount: count, coreCount = Math.ceil(count / options.threadsPerCore) } = options
     assert(count >= 1 && count <= CPUS_MAX, "CPU count out of range")
     assert(options.threadsPerCore <= options.speedShares.length, "no speed for so many threads a core")
+    assert(count <= coreCount * options.threadsPerCore, "more CPUs than the cores have threads")
     this.timeline = timeline
     this.count = count
     this.localPs = new Float64Array(count)
@@ -97,15 +99,15 @@ export class Cpus {
     this.callDepth = new Int32Array(count)
     this.timers = new Int32Array(count)
     this.coreOf = new Int32Array(count)
-    this.busyThreads = new Int32Array(Math.ceil(count / options.threadsPerCore))
+    this.busyThreads = new Int32Array(coreCount)
     this.slowdowns = Float64Array.from([1, ...options.speedShares.map((share) => 1 / share)])
-    this.isShared = options.threadsPerCore > 1
+    this.isShared = count > coreCount
     this.acquirePs = options.lockAcquirePs
     this.handOffPs = options.lockHandOffPs
     this.handOffPerWaiterPs = options.lockHandOffPerWaiterPs
     const resume = (cpu: number): void => this.run(cpu, this.resumeAt[cpu]!)
     for (let cpu = 0; cpu < count; cpu++) {
-      this.coreOf[cpu] = Math.floor(cpu / options.threadsPerCore)
+      this.coreOf[cpu] = coreOf(cpu, count, coreCount)
       this.timers[cpu] = timeline.addTimer(`cpu ${cpu}`, resume, cpu)
     }
   }

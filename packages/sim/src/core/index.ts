@@ -1,5 +1,6 @@
 export * from "./accounts.ts"
 export * from "./assert.ts"
+export * from "./cores.ts"
 export * from "./cpus.ts"
 export type * from "./cpuTypes.ts"
 export * from "./frames.ts"

@@ -25,7 +25,7 @@ export interface SimulationOptions {
   readonly frameCapacity: number
   /** Simulated CPUs: hardware threads that are used. */
   readonly cpuCount: number
-  /** Hardware threads that are used on each core. */
+  /** Hardware threads that are used on each core at most; the CPUs are spread over all cores of the profile. */
   readonly threadsPerCore: number
 }
 
@@ -131,6 +131,7 @@ export function makeSimulation(options: SimulationOptions): SimulationCore {
     cpus: makeCpus(timeline, {
       cpuCount,
       threadsPerCore,
+      coreCount: profile.coreCount,
       speedShares: speedShares(profile),
       lockAcquirePs: profile.lockAcquire,
       lockHandOffPs: profile.lockHandOff,

@@ -3,8 +3,10 @@
  * Every instruction is an event of its own, no CPU runs ahead, and everything is looked for by linear
  * search. Slow, and short enough to be believed.
  *
- * At one instant every CPU first goes as far as it can without a lock; then the free lock with the lowest
- * number is granted to the CPU that asked first, the lowest number among those that asked together.
+ * At one instant the CPUs whose pauses are over become busy; then every CPU goes as far as it can without a
+ * lock; then the free lock with the lowest number is granted to the CPU that asked first, the lowest number
+ * among those that asked together. What a CPU spends takes longer by how many CPUs of its core are busy when
+ * that begins; what it waits does not.
  */
 import {
   ACCOUNT_COUNT,
@@ -36,6 +38,10 @@ export interface NaiveOptions {
   readonly lockHandOffPerWaiterPs: number
   /** Instants at which the ledgers are kept, in ascending order. */
   readonly edgesPs: ReadonlyArray<number>
+  /** The core that each CPU is a thread of. */
+  readonly coreOf: ReadonlyArray<number>
+  /** speedShares[n - 1] is the speed of a CPU when n CPUs of its core are busy. */
+  readonly speedShares: ReadonlyArray<number>
 }
 
 /** A lock given to a CPU. */
@@ -80,6 +86,8 @@ interface Worker {
   atPs: number
   endPs: number
   pausedPs: number
+  /** Its program runs or waits for a lock. */
+  isBusy: boolean
 }
 
 interface NaiveLock {
@@ -135,7 +143,8 @@ export class NaiveScheduler {
       next: 0,
       atPs: startsPs[cpu]!,
       endPs: startsPs[cpu]!,
-      pausedPs: 0
+      pausedPs: 0,
+      isBusy: false
     }))
     this.locks = Array.from({ length: options.lockCount }, () => ({
       waiting: [],
@@ -151,6 +160,7 @@ export class NaiveScheduler {
   /** Runs all programs to their ends. */
   run(): Outcome {
     for (;;) {
+      for (const worker of this.workers) if (worker.atPs === this.nowPs) worker.isBusy = true
       const cpu = this.workers.findIndex((worker) => worker.atPs === this.nowPs)
       if (cpu >= 0) {
         this.step(cpu)
@@ -174,20 +184,31 @@ export class NaiveScheduler {
     }
   }
 
+  /** What `durationPs` of work takes a CPU, by how many CPUs of its core are busy now. */
+  private stretchedPs(cpu: number, durationPs: number): number {
+    const { coreOf, speedShares } = this.options
+    const busy = this.workers.filter(({ isBusy }, other) => isBusy && coreOf[other] === coreOf[cpu]).length
+    return Math.floor(durationPs * (1 / speedShares[busy - 1]!))
+  }
+
   private step(cpu: number): void {
     const worker = this.workers[cpu]!
     const operation = worker.operations[worker.next++]
     if (operation === undefined) {
       worker.endPs = this.nowPs
       worker.atPs = Infinity
+      worker.isBusy = false
       return
     }
     switch (operation.kind) {
-      case "spend":
-        worker.bookings.push({ account: operation.account, fromPs: this.nowPs, durationPs: operation.durationPs })
-        worker.atPs += operation.durationPs
+      case "spend": {
+        const durationPs = this.stretchedPs(cpu, operation.durationPs)
+        worker.bookings.push({ account: operation.account, fromPs: this.nowPs, durationPs })
+        worker.atPs += durationPs
         return
+      }
       case "pause":
+        worker.isBusy = false
         worker.pausedPs += operation.durationPs
         worker.atPs += operation.durationPs
         return
@@ -210,7 +231,8 @@ export class NaiveScheduler {
     const { cpu, askedPs } = lock.waiting.shift()!
     const waitedPs = this.nowPs - askedPs
     const isContended = waitedPs > 0
-    const costPs = lockAcquirePs + (isContended ? lockHandOffPs + lockHandOffPerWaiterPs * lock.waiting.length : 0)
+    const handOffPs = isContended ? lockHandOffPs + lockHandOffPerWaiterPs * lock.waiting.length : 0
+    const costPs = this.stretchedPs(cpu, lockAcquirePs + handOffPs)
     lock.isHeld = true
     lock.heldSincePs = this.nowPs
     lock.waitPs += waitedPs

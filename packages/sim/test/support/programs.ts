@@ -35,35 +35,60 @@ function program(lockCount: number, lowestLock = 0, depth = 0): fc.Arbitrary<Pro
   return fc.array(fc.oneof(...parts), { maxLength: depth === 0 ? 12 : 4 })
 }
 
-/** 1 to 8 programs over 1 or 2 locks, with their starts and the costs of the locks. */
-export const worlds = fc.integer({ min: 1, max: 2 }).chain((lockCount) =>
-  fc.record({
-    programs: fc.array(program(lockCount), { minLength: 1, maxLength: 8 }),
-    startsPs: fc.array(durationPs, { minLength: 8, maxLength: 8 }),
-    options: fc.record({
-      lockCount: fc.constant(lockCount),
-      edgesPs: fc
-        .uniqueArray(fc.integer({ min: 1, max: 200 }), { maxLength: 3 })
-        .map((edges) => edges.toSorted((left, right) => left - right)),
-      lockAcquirePs: fc.nat({ max: 5 }),
-      lockHandOffPs: fc.nat({ max: 5 }),
-      lockHandOffPerWaiterPs: fc.nat({ max: 5 })
-    })
-  })
-)
+const CPUS_MAX = 8
+/** With one to eight threads of a core busy; what a work of some picoseconds takes is rounded nearly always. */
+const SPEED_SHARES = [1, 0.8, 0.6, 0.5, 0.4, 0.3, 0.25, 0.2]
 
-/** Runs the programs on simulated CPUs, `eventsPerSlice` events at a time. */
+/** 1 to 8 programs over 1 or 2 locks on as many cores, with their starts and the costs of the locks. */
+const worldsOn = (coresOf: (cpuCount: number) => fc.Arbitrary<number>) =>
+  fc
+    .record({ lockCount: fc.integer({ min: 1, max: 2 }), cpuCount: fc.integer({ min: 1, max: CPUS_MAX }) })
+    .chain(({ cpuCount, lockCount }) =>
+      fc.record({
+        programs: fc.array(program(lockCount), { minLength: cpuCount, maxLength: cpuCount }),
+        startsPs: fc.array(durationPs, { minLength: CPUS_MAX, maxLength: CPUS_MAX }),
+        options: fc.record({
+          lockCount: fc.constant(lockCount),
+          edgesPs: fc
+            .uniqueArray(fc.integer({ min: 1, max: 200 }), { maxLength: 3 })
+            .map((edges) => edges.toSorted((left, right) => left - right)),
+          lockAcquirePs: fc.nat({ max: 5 }),
+          lockHandOffPs: fc.nat({ max: 5 }),
+          lockHandOffPerWaiterPs: fc.nat({ max: 5 }),
+          coreOf: coresOf(cpuCount).map((coreCount) =>
+            Array.from({ length: cpuCount }, (_, cpu) => Math.floor((cpu * coreCount) / cpuCount))
+          ),
+          speedShares: fc.constant(SPEED_SHARES)
+        })
+      })
+    )
+
+/** Each on a core of its own. */
+export const worlds = worldsOn(fc.constant)
+/** On any number of cores. */
+export const sharedWorlds = worldsOn((cpuCount) => fc.integer({ min: 1, max: cpuCount }))
+
+const row = (ofAccount: (account: number) => number): Array<number> =>
+  Array.from({ length: ACCOUNT_COUNT }, (_, account) => ofAccount(account))
+
+/**
+ * Runs the programs on simulated CPUs, `eventsPerSlice` events at a time. Where CPUs share cores they look again
+ * wherever time has passed, since a CPU that ran ahead would ask too early which others are busy.
+ */
 export function runOnCpus(
   programs: ReadonlyArray<Program>,
   startsPs: ReadonlyArray<number>,
   options: NaiveOptions,
   eventsPerSlice = 1_000_000
 ): Outcome {
+  const cpuCount = programs.length
+  const coreCount = new Set(options.coreOf).size
   const timeline = makeTimeline()
-  const cpus = makeCpus(timeline, { ...options, cpuCount: programs.length, threadsPerCore: 1, speedShares: [1] })
+  // Before the CPUs' own timers: at one instant all wake up, and then they run in the order of their numbers.
+  const wakeUp = programs.map((_, cpu) => timeline.addTimer(`wake ${cpu}`, () => cpus.wake(cpu, resumeAt[cpu]!)))
+  const cpus = makeCpus(timeline, { ...options, cpuCount, coreCount, threadsPerCore: Math.ceil(cpuCount / coreCount) })
   const edges = options.edgesPs.map((edgePs) => cpus.addEdge(edgePs))
   const resumeAt = programs.map(() => 0)
-  const wakeUp = programs.map((_, cpu) => timeline.addTimer(`wake ${cpu}`, () => cpus.wake(cpu, resumeAt[cpu]!)))
   const locks = Array.from({ length: options.lockCount }, (_, lock) => cpus.makeLock(`lock ${lock}`))
   const grants: Array<Grant> = []
   const pause = (cpu: number, durationPs: number, next: StepId): StepId => {
@@ -71,18 +96,21 @@ export function runOnCpus(
     timeline.setTimer(wakeUp[cpu]!, cpus.localPs[cpu]! + durationPs)
     return cpus.sleep(cpu)
   }
+  const passed = (cpu: number, next: StepId): StepId => (coreCount < cpuCount ? cpus.lookAgain(cpu, next) : next)
   programs.forEach((program, cpu) => {
     const end = cpus.define("end", () => cpus.sleep(cpu))
-    resumeAt[cpu] = defineProgram(cpus, program, end, locks, grants, timeline.clock, pause)
+    resumeAt[cpu] = defineProgram(cpus, program, end, locks, grants, timeline.clock, pause, passed)
     timeline.setTimer(wakeUp[cpu]!, startsPs[cpu]!)
   })
   while (timeline.runUntil(1e15, eventsPerSlice) === eventsPerSlice);
   for (let cpu = 0; cpu < cpus.count; cpu++) {
     if (cpus.isAwake(cpu)) throw new Error("a program did not end")
     if (cpus.bookedPs(cpu) !== cpus.busyPs(cpu)) throw new Error("accounts do not add up to the busy time")
+    for (const edge of edges) {
+      const bookedPs = row((account) => edge.spentPs(cpu, account)).reduce((sum, spentPs) => sum + spentPs, 0)
+      if (bookedPs !== edge.busyPs(cpu)) throw new Error("accounts do not add up to the busy time at an edge")
+    }
   }
-  const row = (ofAccount: (account: number) => number): Array<number> =>
-    Array.from({ length: ACCOUNT_COUNT }, (_, account) => ofAccount(account))
   return {
     grants,
     ledgers: programs.map((_, cpu) => row((account) => cpus.ledger[cpu * ACCOUNT_COUNT + account]!)),
@@ -101,16 +129,17 @@ function defineProgram(
   locks: ReadonlyArray<number>,
   grants: Array<Grant>,
   clock: Float64Array,
-  pause: (cpu: number, durationPs: number, next: StepId) => StepId
+  pause: (cpu: number, durationPs: number, next: StepId) => StepId,
+  passed: (cpu: number, next: StepId) => StepId
 ): StepId {
   const define = (program: Program, next: StepId): StepId =>
-    defineProgram(cpus, program, next, locks, grants, clock, pause)
+    defineProgram(cpus, program, next, locks, grants, clock, pause, passed)
   return program.reduceRight((then, instruction): StepId => {
     switch (instruction.kind) {
       case "spend":
         return cpus.define("spend", (cpu) => {
           cpus.spend(cpu, instruction.account, instruction.durationPs)
-          return then
+          return passed(cpu, then)
         })
       case "lookAgain":
         return cpus.define("look again", (cpu) => cpus.lookAgain(cpu, then))
@@ -130,7 +159,7 @@ function defineProgram(
         const body = define(instruction.body, leave)
         const enter = cpus.define("locked", (cpu) => {
           grants.push({ lock, cpu, atPs: clock[0]!, startPs: cpus.localPs[cpu]! })
-          return body
+          return passed(cpu, body)
         })
         return cpus.define("lock", (cpu) => cpus.lock(cpu, locks[lock]!, enter))
       }
