@@ -1,4 +1,5 @@
 /** The throughput report as plain data: what the link carried, and what of it arrived. */
+import { assert } from "@vnic/sim/core"
 import type { Link } from "./link.ts"
 import type { Medium } from "./medium.ts"
 import type { DeliveryMeter } from "./meters.ts"
@@ -8,6 +9,8 @@ import { WINDOW_PARTS } from "./window.ts"
 const SECOND_PS = 1e12
 const GIGA = 1e9
 const BITS = 8
+/** Where a byte takes no whole picoseconds, sums of times are rounded, by far less than this. */
+const ROUNDING_SHARE = 1e-6
 
 /** One direction of the link inside the window. Frames count whole, those whose last bit passed in it. */
 export interface DirectionReport {
@@ -86,8 +89,9 @@ const gbps = (bits: number, durationPs: number): number =>
 
 function directionReport(medium: Medium, link: Link, windowPs: number): DirectionReport {
   const frameBits = medium.frameBytesInWindow.sum * BITS
-  // The cut is of roundings alone, where a byte takes no whole picoseconds.
-  const busyShare = windowPs > 0 ? Math.min(1, medium.busyPsInWindow / windowPs) : 0
+  const share = windowPs > 0 ? medium.busyPsInWindow / windowPs : 0
+  assert(share <= 1 + ROUNDING_SHARE, "a wire was taken for longer than there is time")
+  const busyShare = Math.min(1, share)
   return {
     frames: medium.framesInWindow.sum,
     frameBits,
