@@ -7,6 +7,8 @@ import {
   EIAM_EX,
   EICR,
   EICR_LSC_BIT,
+  EICR_OTHER_BIT,
+  EICR_TCP_TIMER_BIT,
   EICS,
   EICS_EX,
   EIMC,
@@ -217,6 +219,50 @@ describe("other causes", () => {
     expect(vectors).toEqual([9])
     expect(device.readRegister(EICR)).toBe(0)
     expect(device.readRegister(EIMS)).toBe(0)
+  })
+})
+
+describe("EICR.OTHER", () => {
+  it("says that a cause above the queues' is set and not masked, and cannot be set, masked or cleared itself", () => {
+    const { device, receive, write } = interrupting()
+    write(GPIE, GPIE_OCD_BIT)
+    receive()
+    write(EICS, EICR_LSC_BIT | EICR_TCP_TIMER_BIT)
+    const set = (1 << VECTOR) | EICR_LSC_BIT | EICR_TCP_TIMER_BIT
+    expect(device.readRegister(EICR)).toBe(set)
+    write(EIMS, EICR_TCP_TIMER_BIT | EICR_OTHER_BIT)
+    expect([device.readRegister(EICR), device.readRegister(EIMS)]).toEqual([set, EICR_TCP_TIMER_BIT])
+    write(EIMS, EICR_LSC_BIT)
+    write(EICR, EICR_OTHER_BIT)
+    expect(device.readRegister(EICR)).toBe(set | EICR_OTHER_BIT)
+    write(EICR, EICR_LSC_BIT)
+    write(EICS, EICR_OTHER_BIT)
+    expect(device.readRegister(EICR)).toBe((1 << VECTOR) | EICR_TCP_TIMER_BIT)
+  })
+})
+
+describe("causes that software sets", () => {
+  it("are unmasked by EIAM, and fire once", () => {
+    const { device, vectors, write } = interrupting()
+    write(IVAR_MISC, (9 | 0x80) << 8)
+    write(EIAM, (1 << VECTOR) | EICR_LSC_BIT)
+    write(EICS, (1 << VECTOR) | (1 << (VECTOR + 1)) | EICR_LSC_BIT)
+    expect(device.readRegister(EIMS)).toBe((1 << VECTOR) | EICR_LSC_BIT)
+    expect(vectors).toEqual([VECTOR, 9])
+    write(EIAM_EX(1), 1 << 8)
+    write(EICS_EX(1), 1 << 8)
+    expect(device.readRegister(EIMS_EX(1))).toBe(1 << 8)
+    expect(vectors).toEqual([VECTOR, 9, 40])
+  })
+
+  it("mask themselves by EIAM under EIAME, where they were not masked", () => {
+    const { device, vectors, write } = interrupting()
+    write(GPIE, GPIE_MSIX_MODE_BIT | GPIE_EIAME_BIT)
+    write(EIAM, 1 << VECTOR)
+    write(EIMS, 1 << VECTOR)
+    write(EICS, 1 << VECTOR)
+    expect(device.readRegister(EIMS)).toBe(0)
+    expect(vectors).toEqual([VECTOR])
   })
 })
 

@@ -237,15 +237,23 @@ describe("the MAC", () => {
     expect(balance(bench)).toEqual({ isBalanced: true, inFlight: 0, held: 0 })
   })
 
-  it("refuses what is too long, and takes one VLAN tag more", () => {
+  it("refuses what is too long, and takes one VLAN tag more, or two", () => {
     const { bench, ring, arrive, device } = benchWithRing()
+    /** A frame of so many bytes with FCS that begins with so many tags. */
+    const tagged = (tags: number, withFcs: number): Array<number> => {
+      const inner = Array.from({ length: tags }, (_, tag) => [0, 5, ...(tag < tags - 1 ? [0x81, 0] : [8, 0])]).flat()
+      const filler = Array.from({ length: withFcs - 4 - 14 - inner.length }, () => 1)
+      return ethernet(tags > 0 ? 0x8100 : 0x0800, [...inner, ...filler])
+    }
     ring.post(7)
-    arrive(plainFrame(1515))
-    arrive(ethernet(0x8100, [0, 5, 8, 0, ...Array(1500).fill(1)]))
-    bench.run(SETTLE_PS)
-    expect(device.counters().rx.dropped.oversize).toBe(1)
-    expect(device.readRegister(ROC)).toBe(1)
-    expect(ring.take()?.length).toBe(1518)
+    const limits = [1518, 1522, 1526, 1526]
+    for (const [tags, most] of limits.entries()) {
+      for (const withFcs of [most, most + 1]) arrive(tagged(tags, withFcs))
+      bench.run(SETTLE_PS)
+      expect([ring.take()?.length, ring.take()]).toEqual([most - 4, undefined])
+      expect(device.counters().rx.dropped.oversize).toBe(tags + 1)
+    }
+    expect(device.readRegister(ROC)).toBe(limits.length)
   })
 
   it("drops everything while the receiver or the queue is off", () => {

@@ -5,13 +5,17 @@
  * the EX registers only. A vector fires when its cause was set (or unmasked while set) and its throttle
  * interval is over; each new event of a cause that is still set fires again.
  *
- * MODEL: with GPIE.MSIX_MODE clear every cause fires vector 0. EIAM acts when a vector fires with
- * GPIE.EIAME, and on a read of EICR without MSI-X.
+ * MODEL: with GPIE.MSIX_MODE clear every cause fires vector 0. EIAM masks when a vector fires with
+ * GPIE.EIAME, and on a read of EICR without MSI-X; not when EICR is written. It unmasks what EICS sets.
+ * What EICR.OTHER sums up, and that EIAM unmasks, is said of the chip's siblings [82598EB and X550
+ * datasheets, EICR and EIAM].
  */
 import type { Source, Timeline } from "@vnic/sim/core"
 import {
   EIAC,
+  EICR_OTHER_BIT,
   EICR_RTXQ_MASK,
+  EICR_TCP_TIMER_BIT,
   EITR,
   EITR_CNT_WDIS_BIT,
   EITR_INTERVAL_MASK,
@@ -32,6 +36,10 @@ import type { RegisterFile } from "./registerFile.ts"
 export const VECTOR_COUNT = 64
 /** Vectors whose cause is a bit of EICR. */
 const EICR_VECTORS = 16
+/** EICR's causes above the queues' bits. */
+const OTHER_CAUSES = ~(EICR_RTXQ_MASK | EICR_OTHER_BIT)
+/** Those of them that EICR.OTHER sums up. */
+const SUMMED_CAUSES = OTHER_CAUSES & ~EICR_TCP_TIMER_BIT
 /** No vector. */
 const NONE = -1
 /** state[vector]: the cause is set; and something has happened that is still to be signalled. */
@@ -81,14 +89,14 @@ export class InterruptBlock {
     file.whenRead("EICR", () => this.readCauses())
     file.whenWritten("EICR", (_, value) => this.clearCauses(value))
     file.whenRead("EICS", () => this.causes())
-    file.whenWritten("EICS", (_, value) => this.setCauses(value))
+    file.whenWritten("EICS", (_, value) => this.setCauses(0, value & EICR_RTXQ_MASK, value & OTHER_CAUSES))
     file.whenRead("EIMS", () => this.lowWord(this.enabled) | this.otherMask)
-    file.whenWritten("EIMS", (_, value) => this.unmask(0, value & EICR_RTXQ_MASK, value & ~EICR_RTXQ_MASK))
+    file.whenWritten("EIMS", (_, value) => this.unmask(0, value & EICR_RTXQ_MASK, value & OTHER_CAUSES))
     file.whenRead("EIMC", () => 0)
-    file.whenWritten("EIMC", (_, value) => this.mask(0, value & EICR_RTXQ_MASK, value & ~EICR_RTXQ_MASK))
+    file.whenWritten("EIMC", (_, value) => this.mask(0, value & EICR_RTXQ_MASK, value & OTHER_CAUSES))
     file.whenRead("EICS_EX", () => 0)
     file.whenWritten("EICS_EX", (index, value) => {
-      for (let rest = value; rest !== 0; rest &= rest - 1) this.cause(32 * index + lowestBit(rest))
+      this.setCauses(index, value, 0)
     })
     file.whenRead("EIMS_EX", (index) => this.word(this.enabled, index))
     file.whenWritten("EIMS_EX", (index, value) => this.unmask(index, value, 0))
@@ -101,7 +109,7 @@ export class InterruptBlock {
     file.whenRead("EIAM", () => this.lowWord(this.autoMask) | this.otherAutoMask)
     file.whenWritten("EIAM", (_, value) => {
       this.setBits(this.autoMask, 0, value, EICR_VECTORS)
-      this.otherAutoMask = value & ~EICR_RTXQ_MASK
+      this.otherAutoMask = value & OTHER_CAUSES
     })
     file.whenRead("EIAM_EX", (index) => this.word(this.autoMask, index))
     file.whenWritten("EIAM_EX", (index, value) => this.setBits(this.autoMask, 32 * index, value, 32))
@@ -210,7 +218,8 @@ export class InterruptBlock {
   }
 
   private causes(): number {
-    return this.word(this.pendingBits(), 0) | this.otherPending
+    const summary = (this.otherPending & this.otherMask & SUMMED_CAUSES) !== 0 ? EICR_OTHER_BIT : 0
+    return this.word(this.pendingBits(), 0) | this.otherPending | summary
   }
 
   private pendingBits(): Uint8Array {
@@ -226,13 +235,17 @@ export class InterruptBlock {
 
   private clearCauses(value: number): void {
     for (let vector = 0; vector < EICR_VECTORS; vector++) if (((value >> vector) & 1) === 1) this.state[vector] = 0
-    this.otherPending &= ~(value & ~EICR_RTXQ_MASK)
-    this.otherSignal &= ~(value & ~EICR_RTXQ_MASK)
+    this.otherPending &= ~(value & OTHER_CAUSES)
+    this.otherSignal &= ~(value & OTHER_CAUSES)
   }
 
-  private setCauses(value: number): void {
-    for (let vector = 0; vector < EICR_VECTORS; vector++) if (((value >> vector) & 1) === 1) this.cause(vector)
-    for (let rest = value & ~EICR_RTXQ_MASK; rest !== 0; rest &= rest - 1) this.otherCause(rest & -rest)
+  /** Software sets causes; those of EIAM that are masked are unmasked by it. */
+  private setCauses(word: number, vectors: number, others: number): void {
+    const maskedVectors = vectors & this.word(this.autoMask, word) & ~this.word(this.enabled, word)
+    const maskedOthers = others & this.otherAutoMask & ~this.otherMask
+    for (let rest = vectors; rest !== 0; rest &= rest - 1) this.cause(32 * word + lowestBit(rest))
+    for (let rest = others; rest !== 0; rest &= rest - 1) this.otherCause(rest & -rest)
+    this.unmask(word, maskedVectors, maskedOthers)
   }
 
   private unmask(word: number, vectors: number, others: number): void {

@@ -36,6 +36,8 @@ const {
 const { dropIndex, SIZE_BIN_LAST, sizeBin, statisticOf } = Statistic
 
 const VLAN_TAG_BYTES = 4
+const VLAN_TAGS_MAX = 2
+const ETHER_TYPE_BYTES = 2
 const ETHER_TYPE_VLAN = 0x8100
 /** Longest frame with FCS when jumbo frames are off. */
 export const FRAME_MAX_BYTES = 1518
@@ -129,7 +131,7 @@ export class Mac {
     }
     const withFcs = length + FCS_BYTES
     const at = frames.headOffset(frame)
-    if (withFcs > this.lengthMax && this.isTooLong(at, withFcs)) {
+    if (withFcs > this.lengthMax && this.isTooLong(frame, withFcs)) {
       this.totals[ROC]!++
       return this.refuseCounted(DROP_OVERSIZE, withFcs)
     }
@@ -161,9 +163,20 @@ export class Mac {
     totals[TOR] = totals[GORC]! + this.refusedBytes[0]!
   }
 
-  private isTooLong(at: number, withFcs: number): boolean {
-    const etherType = (this.memory.bytes[at + 12]! << 8) | this.memory.bytes[at + 13]!
-    return etherType !== ETHER_TYPE_VLAN || withFcs > this.lengthMax + VLAN_TAG_BYTES
+  /** A VLAN tag lets a frame be longer by its own bytes, and so does a second. */
+  private isTooLong(frame: Frame, withFcs: number): boolean {
+    gatherHead(this.frames, frame, ETHERNET_HEADER_BYTES + VLAN_TAG_BYTES)
+    const { bytes } = this.memory
+    let tagAt = this.frames.headOffset(frame) + ETHERNET_HEADER_BYTES - ETHER_TYPE_BYTES
+    let tagsBytes = 0
+    while (
+      tagsBytes < VLAN_TAGS_MAX * VLAN_TAG_BYTES &&
+      ((bytes[tagAt]! << 8) | bytes[tagAt + 1]!) === ETHER_TYPE_VLAN
+    ) {
+      tagsBytes += VLAN_TAG_BYTES
+      tagAt += VLAN_TAG_BYTES
+    }
+    return withFcs > this.lengthMax + tagsBytes
   }
 
   private readonly isForUs = (at: number): boolean => {

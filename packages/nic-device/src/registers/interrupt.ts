@@ -11,12 +11,14 @@ const CAUSES: ReadonlyArray<RegisterField> = [
   bit("LSC", 20, "the link came up or went down"),
   bit("TCP_TIMER", 30, "TCP timer")
 ]
+/** Of EICR alone; nobody sets, masks or clears it. */
+const OTHER = bit("OTHER", 31, "one of bits 29:16 is set and not masked; read only")
 
 /** Causes, masks, moderation and vectors. */
 export const INTERRUPT_REGISTERS: ReadonlyArray<RegisterDefinition> = [
   register("EICR", 0x00800, "Interrupt causes; a read clears (unless GPIE.OCD), a written 1 clears too", {
     access: "RC",
-    fields: CAUSES
+    fields: [...CAUSES, OTHER]
   }),
   register("EICS", 0x00808, "Sets causes", { access: "W1S", fields: CAUSES }),
   register("EIAC", 0x00810, "Causes that clear themselves when their vector fires", { fields: CAUSES }),
@@ -32,7 +34,9 @@ export const INTERRUPT_REGISTERS: ReadonlyArray<RegisterDefinition> = [
   }),
   register("EIMS", 0x00880, "Interrupt mask: a written 1 enables", { access: "W1S", fields: CAUSES }),
   register("EIMC", 0x00888, "Interrupt mask: a written 1 disables", { access: "W1C", fields: CAUSES }),
-  register("EIAM", 0x00890, "Causes that mask themselves when their vector fires", { fields: CAUSES }),
+  register("EIAM", 0x00890, "Causes that mask themselves when their vector fires, and unmask when EICS sets them", {
+    fields: CAUSES
+  }),
   register("EITRSEL", 0x00894, "Choice of throttles for virtual functions; storage only"),
   register("GPIE", 0x00898, "General purpose interrupt enable", {
     fields: [
