@@ -228,7 +228,7 @@ describe("running alone", () => {
   it("refuses a program that waits", () => {
     const { cpus } = makeWorld()
     const wait = cpus.define("wait", (cpu) => cpus.lookAgain(cpu, wait))
-    expect(() => cpus.runAlone(0, wait)).toThrow("waited")
+    expect(() => cpus.runAlone(0, wait)).toThrow("waited: wait")
   })
 })
 

@@ -112,7 +112,7 @@ export class Cpus {
     }
   }
 
-  /** Adds a step to the table; `name` appears in error messages and traces. */
+  /** Adds a step to the table; the errors that say where a program went wrong call it by its `name`. */
   readonly define = (name: string, step: Step): StepId => {
     this.steps.push(step)
     this.stepNames.push(name)
@@ -242,7 +242,7 @@ export class Cpus {
     let count = 0
     while (step !== PARKED) {
       step = steps[step]!(cpu)
-      if (++count > STEPS_WITHOUT_WAIT_MAX) fail("a program runs without end")
+      if (++count > STEPS_WITHOUT_WAIT_MAX) fail(`a program runs without end: ${this.stepNames[step]!}`)
     }
   }
 
@@ -256,9 +256,13 @@ export class Cpus {
     if (!wasAwake) this.setAwake(cpu)
     this.isAlone = true
     const depth = this.callDepth[cpu]!
+    let last = PARKED
     let step = this.call(cpu, entry, PARKED)
-    while (step !== PARKED) step = this.steps[step]!(cpu)
-    if (this.callDepth[cpu] !== depth) fail("a program that ran alone waited")
+    while (step !== PARKED) {
+      last = step
+      step = this.steps[step]!(cpu)
+    }
+    if (this.callDepth[cpu] !== depth) fail(`a program that ran alone waited: ${this.stepNames[last]!}`)
     this.isAlone = wasAlone
     if (!wasAwake) this.sleep(cpu)
   }

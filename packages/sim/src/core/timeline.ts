@@ -39,7 +39,7 @@ export class Timeline {
   readonly clock = new Float64Array(1)
   /** Events run since the beginning. */
   eventsRun = 0
-  readonly names: Array<string> = []
+  private readonly names: Array<string> = []
   private readonly handlers: Array<Handler> = []
   /** Events that each source may have pending, and has. */
   private readonly capacities = new Int32Array(SOURCES_MAX)
@@ -79,6 +79,9 @@ export class Timeline {
     return source
   }
 
+  /** Throws what is wrong with an event of `source`. */
+  private readonly failOf = (source: Source, text: string): never => fail(`${text}: ${this.names[source]!}`)
+
   /** Sets a timer's one pending time, replacing the one that it had. */
   readonly setTimer = (timer: Source, timePs: number): void => {
     if (this.counts[timer] !== 0) this.removeAt(this.indexOf(timer))
@@ -102,14 +105,14 @@ export class Timeline {
 
   /** Schedules `argument` on a lane at `timePs`. */
   readonly push = (source: Source, timePs: number, argument: number): void => {
-    if (this.counts[source]! >= this.capacities[source]!) fail("a lane is full")
+    if (this.counts[source]! >= this.capacities[source]!) this.failOf(source, "a lane is full")
     this.insert(source, timePs, argument)
   }
 
   /** Puts an event where it belongs: behind those of its own time and an earlier source, or its own. */
   private readonly insert = (source: Source, timePs: number, argument: number): void => {
-    if (!(timePs >= this.clock[0]!)) fail("an event was scheduled into the past")
-    if (argument >>> ARGUMENT_BITS !== 0) fail("an event's argument is out of range")
+    if (!(timePs >= this.clock[0]!)) this.failOf(source, "an event was scheduled into the past")
+    if (argument >>> ARGUMENT_BITS !== 0) this.failOf(source, "an event's argument is out of range")
     if (this.count > this.mask) this.grow()
     const { count, head, mask } = this
     // From the end that is nearer: interrupts are throttled far ahead, most else happens close by.
