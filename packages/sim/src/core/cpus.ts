@@ -121,7 +121,9 @@ export class Cpus {
 
   /**
    * Books `durationPs`, a whole number, of the CPU's time; longer when its core's other threads are busy.
-   * MODEL: which of them are is asked when the step runs, which may be ahead of the world's clock.
+   * MODEL: which of them are is asked when the step runs, which may be ahead of the world's clock. On two threads
+   * a core CPUs are up to 0.6 % less busy for it where they are interrupted every 16 us, as they are by default,
+   * and up to 9 % every 100 us, where a poll takes many frames at a time.
    */
   readonly spend = (cpu: number, account: Account, durationPs: number): void => {
     if (this.isShared) {
