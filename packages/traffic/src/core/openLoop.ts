@@ -69,8 +69,6 @@ export class OpenLoop implements FrameSource, LinkPeer {
   /** Frames that were due, and those of them that found the backlog full. */
   framesScheduled = 0
   framesLostAtSender = 0
-  /** Frames sent by the host, which nobody waits for. */
-  framesReturned = 0
   /** What has come to the host's memory. */
   declare readonly held: HeldFrames
   /** Of each frame between sender and memory: when it was due, when its last bit passed, number and length. */
@@ -230,9 +228,8 @@ export class OpenLoop implements FrameSource, LinkPeer {
     held.lastBitsPs[at] = this.lastBitsPs[frame]!
   }
 
-  frameArrived(_frame: Frame): void {
-    this.framesReturned++
-  }
+  /** Nobody waits for what the host sends. */
+  frameArrived(_frame: Frame): void {}
 }
 
 /** Where the payload of a frame begins in the pattern: two bytes behind a word, as in the frame. */

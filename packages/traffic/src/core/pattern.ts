@@ -24,10 +24,8 @@ const PRNG_STREAM_PATTERN = 0x7061_7474
 export class Pattern {
   /** Where the pattern starts in memory. */
   declare readonly base: number
-  declare private readonly memory: Memory
 
   constructor(memory: Memory, seed: number) {
-    this.memory = memory
     this.base = memory.reserveOutside(PATTERN_OUTSIDE_BYTES)
     const prng = makePrng(seed, PRNG_STREAM_PATTERN)
     const firstWord = this.base / WORD_BYTES
@@ -39,11 +37,6 @@ export class Pattern {
   /** Where in memory the pattern goes on from byte `position` of its endless repetition. */
   readonly at = (position: number): number => {
     return this.base + (position & PERIOD_MASK)
-  }
-
-  /** True when `sizeBytes` at `phys` are the pattern from `position` on. */
-  readonly matches = (position: number, phys: number, sizeBytes: number): boolean => {
-    return this.memory.equals(this.base + (position & PERIOD_MASK), phys, sizeBytes)
   }
 }
 
