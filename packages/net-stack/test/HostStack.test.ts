@@ -28,6 +28,8 @@ let frames: Array<number>
 let foreign: number
 let sent: Array<number>
 let isSendRefused: boolean
+let refusals: number
+let ackDelayPs: number
 let headPhys: number
 let bodyPhys: number
 
@@ -54,11 +56,15 @@ const listen = (streams = true) =>
           endpoints,
           windowBytes: WINDOW_BYTES,
           timestamps: false,
+          delayedAckPs: ackDelayPs,
           clock: world.timeline.clock
         })
       : undefined,
     send: (queue, phys) => {
-      if (isSendRefused) return false
+      if (isSendRefused) {
+        refusals++
+        return false
+      }
       sent.push(queue)
       stack.transmitted(phys)
       return true
@@ -93,6 +99,8 @@ beforeEach(() => {
   foreign = 0
   sent = []
   isSendRefused = false
+  refusals = 0
+  ackDelayPs = 40e9
 })
 
 describe("receiving", () => {
@@ -163,12 +171,49 @@ describe("answering", () => {
     expect(stack.buffersOut).toBe(0)
   })
 
-  it("counts answers that nobody takes, and takes their buffer back", () => {
+  it("sends each delayed acknowledgement at its own time, however close they are", () => {
+    ackDelayPs = 20e6
+    listen()
+    const late = 3e6
+    receive(0, 0, payloadOf(0))
+    world.timeline.runUntil(late, Infinity)
+    receive(1, 0, payloadOf(0))
+    world.timeline.runUntil(20e6, Infinity)
+    expect(sent.length).toBe(1)
+    world.timeline.runUntil(20e6 + late - 1, Infinity)
+    expect(sent.length).toBe(1)
+    world.timeline.runUntil(20e6 + late, Infinity)
+    expect(sent.length).toBe(2)
+  })
+
+  it("tries one that nobody takes again, once a millisecond, and holds no other back for it", () => {
+    ackDelayPs = 20e6
     listen()
     isSendRefused = true
     receive(0, 0, payloadOf(0))
+    world.timeline.runUntil(20e6, Infinity)
+    expect([refusals, stack.buffersOut]).toEqual([1, 0])
+    isSendRefused = false
+    world.timeline.runUntil(30e6, Infinity)
+    receive(1, 0, payloadOf(0))
+    world.timeline.runUntil(50e6, Infinity)
+    expect(sent.length).toBe(1)
+    world.timeline.runUntil(20e6 + 1e9 - 1, Infinity)
+    expect(sent.length).toBe(1)
     world.timeline.runUntil(1e12, Infinity)
-    expect([stack.answersDropped, stack.buffersOut]).toEqual([1, 0])
+    expect([sent.length, refusals, stack.answersDropped, stack.buffersOut]).toEqual([2, 1, 0, 0])
+  })
+
+  it("tries one for which there is no memory again", () => {
+    listen()
+    const taken: Array<number> = []
+    for (let page = world.pages.allocate(0); page !== PAGE_NONE; page = world.pages.allocate(0)) taken.push(page)
+    receive(0, 0, payloadOf(0))
+    world.timeline.runUntil(41e9, Infinity)
+    expect(sent).toEqual([])
+    for (const page of taken) world.pages.free(page)
+    world.timeline.runUntil(1e12, Infinity)
+    expect([sent.length, stack.answersDropped]).toEqual([1, 0])
   })
 
   it("gives an answer up where there is no memory for it", () => {

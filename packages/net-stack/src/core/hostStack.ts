@@ -68,7 +68,7 @@ export interface Listener {
   readonly application: Application
   /** The streams' receiving end; without it frames are handed up whole. */
   readonly receiver: StreamReceiver | undefined
-  /** Sends a frame from outside of a receive, on the queue that its stream arrives on. False: not taken. */
+  /** Sends a frame from outside of a receive, on the queue that its stream arrives on. False: not now, try again. */
   readonly send: (queue: number, phys: PhysAddr, sizeBytes: number) => boolean
 }
 
@@ -76,7 +76,7 @@ export interface Listener {
 export const TRANSMIT_BUFFER_BYTES = 128
 /** System pages that transmit buffers may take. */
 const TRANSMIT_PAGES_MAX = 256
-/** A due acknowledgement that could not be sent is tried again after this time. */
+/** A delayed acknowledgement that could not be sent is tried again after this time. */
 const ACK_RETRY_PS = 1_000_000_000
 /** Spread draws are multiples of 2^-16. */
 const DRAW_RANGE = 65536
@@ -84,7 +84,7 @@ const DRAW_RANGE = 65536
 export class HostStack {
   /** answerPhys[cpu]: where the answer to the frame received last stands. */
   declare readonly answerPhys: Int32Array
-  /** Answers given up because no buffer could be had. */
+  /** Answers to received frames that were given up because no buffer could be had. */
   answersDropped = 0
   declare private readonly options: HostStackOptions
   /** Frames that arrived while nobody listened. */
@@ -101,6 +101,8 @@ export class HostStack {
   declare private readonly buffersPerPage: number
   private readonly pagesTaken: Array<PhysAddr> = []
   declare private readonly ackTimer: Source
+  /** When it is due; Infinity when it is not set. */
+  private readonly ackTimerPs = Float64Array.of(Infinity)
 
   constructor(options: HostStackOptions) {
     const { cpus, pages } = options
@@ -188,29 +190,34 @@ export class HostStack {
     return receiver.buildAck(receiver.stream, this.options.memory.bytes, phys)
   }
 
+  /** One timer serves all streams: it runs out with the earliest deadline, or before. */
   private readonly armAckTimer = (receiver: StreamReceiver): void => {
-    const { timeline } = this.options
-    if (timeline.pending(this.ackTimer) === 0) timeline.setTimer(this.ackTimer, receiver.ackDeadlinePs(receiver.stream))
+    const deadlinePs = receiver.ackDeadlinePs(receiver.stream)
+    if (deadlinePs >= this.ackTimerPs[0]!) return
+    this.ackTimerPs[0] = deadlinePs
+    this.options.timeline.setTimer(this.ackTimer, deadlinePs)
   }
 
-  /** Sends what is due; one timer serves all streams and is set again for the earliest that is left. */
   private readonly sendDueAcks = (): void => {
-    const { memory, timeline } = this.options
+    const { timeline } = this.options
     const receiver = this.receiver!
-    const send = this.send!
     for (let stream = receiver.dueAck(); stream !== STREAM_NONE; stream = receiver.dueAck()) {
-      const phys = this.takeBuffer()
-      if (phys === PAGE_NONE) {
-        this.answersDropped++
-        break
-      }
-      const sizeBytes = receiver.buildAck(stream, memory.bytes, phys)
-      if (send(this.queues[stream]!, phys, sizeBytes)) continue
-      this.answersDropped++
-      this.transmitted(phys)
+      if (this.sendAck(receiver, stream)) receiver.settleAck(stream)
+      else receiver.postponeAck(stream, timeline.nowPs + ACK_RETRY_PS)
     }
     const nextPs = receiver.nextDeadlinePs()
-    if (nextPs !== Infinity) timeline.setTimer(this.ackTimer, Math.max(nextPs, timeline.nowPs + ACK_RETRY_PS))
+    this.ackTimerPs[0] = nextPs
+    if (nextPs !== Infinity) timeline.setTimer(this.ackTimer, nextPs)
+  }
+
+  /** False when there is no buffer for it, or the driver does not take it. */
+  private readonly sendAck = (receiver: StreamReceiver, stream: number): boolean => {
+    const phys = this.takeBuffer()
+    if (phys === PAGE_NONE) return false
+    const sizeBytes = receiver.writeAck(stream, this.options.memory.bytes, phys)
+    if (this.send!(this.queues[stream]!, phys, sizeBytes)) return true
+    this.transmitted(phys)
+    return false
   }
 
   private readonly takeBuffer = (): PhysAddr => {
@@ -242,6 +249,7 @@ export class HostStack {
   /** Gives the pages back; every buffer must be back before. */
   readonly close = (): void => {
     this.options.timeline.clearTimer(this.ackTimer)
+    this.ackTimerPs[0] = Infinity
     for (const page of this.pagesTaken) this.options.pages.free(page)
     this.pagesTaken.length = 0
     this.freeCount = 0

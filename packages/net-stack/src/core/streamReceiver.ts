@@ -201,17 +201,32 @@ export class StreamReceiver {
     return this.advance(stream, next, end)
   }
 
-  /** Writes the acknowledgement of `stream` as a whole frame; returns its size. */
+  /** Writes the acknowledgement of `stream`, which is sent now, as a whole frame; returns its size. */
   readonly buildAck = (stream: number, bytes: Uint8Array, offset: number): number => {
-    const next = this.nextSequences[stream]!
-    this.unackedSegments[stream] = 0
-    this.ackDeadlinesPs[stream] = Infinity
-    this.ackedSequences[stream] = next
-    this.counts[COUNT_ACKS]! += 1
-    return this.headers.write(stream, this.ownSequences[stream]!, next, 0, 0, bytes, offset)
+    const sizeBytes = this.writeAck(stream, bytes, offset)
+    this.settleAck(stream)
+    return sizeBytes
   }
 
-  /** A stream whose delayed acknowledgement is due now, or STREAM_NONE; `buildAck` settles it. */
+  /** Writes it for a sender that may refuse it; `settleAck` or `postponeAck` says what became of it. */
+  readonly writeAck = (stream: number, bytes: Uint8Array, offset: number): number => {
+    return this.headers.write(stream, this.ownSequences[stream]!, this.nextSequences[stream]!, 0, 0, bytes, offset)
+  }
+
+  /** What has arrived of `stream` is acknowledged. */
+  readonly settleAck = (stream: number): void => {
+    this.unackedSegments[stream] = 0
+    this.ackDeadlinesPs[stream] = Infinity
+    this.ackedSequences[stream] = this.nextSequences[stream]!
+    this.counts[COUNT_ACKS]! += 1
+  }
+
+  /** The delayed acknowledgement of `stream` could not be sent: it is due again at `untilPs`. */
+  readonly postponeAck = (stream: number, untilPs: number): void => {
+    this.ackDeadlinesPs[stream] = untilPs
+  }
+
+  /** A stream whose delayed acknowledgement is due now, or STREAM_NONE; sending or postponing it settles that. */
   readonly dueAck = (): number => {
     const nowPs = this.clock[0]!
     for (let stream = 0; stream < this.streamCount; stream++) {
