@@ -137,6 +137,33 @@ describe("goodput of a replay", () => {
     expect(report.goodputBits).toBe(payloadBytes * 8)
     expect(payloadBytes).toBeGreaterThan(100_000)
   })
+
+  it.each([
+    ["TCP, as said", 6, 1000, 54, 1014, 1000 - 40],
+    ["UDP, as said", 17, 1000, 54, 1014, 1000 - 28],
+    ["TCP, padding is none", 6, 46, 60, 60, 46 - 40],
+    ["TCP of which the header says more than there is", 6, 65_535, 54, 1014, 1000 - 40],
+    ["UDP of which the header says more than there is", 17, 65_535, 60, 60, 46 - 28],
+    ["a short frame, padded on the wire", 17, 65_535, 50, 50, 36 - 28],
+    ["headers that say less than they take", 6, 20, 60, 60, 0]
+  ])("is what a frame holds: %s", (_, protocol, totalBytes, keptBytes, lengthBytes, payloadBytes) => {
+    const bytes = new Uint8Array(64)
+    bytes.set([8, 0, 0x45, 0, totalBytes >> 8, totalBytes & 0xff], 12)
+    bytes[23] = protocol
+    bytes[46] = 0x50
+    const file = writeCapture({
+      frameCount: 1,
+      origin: { seconds: 0, nanoseconds: 0 },
+      stampsPs: new Float64Array(1),
+      offsets: [0],
+      lengthBytes: [keptBytes],
+      bytes
+    })
+    const read = readCapture(file)
+    if ("problem" in read) throw new Error(read.problem.found)
+    const { report } = run({ ...read.capture, lengthBytes: Int32Array.of(lengthBytes) }, "line")
+    expect(report.goodputBits).toBe(payloadBytes * 8)
+  })
 })
 
 describe("frames that were captured whole", () => {

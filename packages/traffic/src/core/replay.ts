@@ -77,7 +77,7 @@ export class Replay implements FrameSource, LinkPeer {
   declare readonly lengthBytes: Int32Array
   /** Where the bytes that were cut off begin in the pattern. */
   declare readonly fillPositions: Int32Array
-  /** TCP or UDP payload of each frame, as its headers tell. */
+  /** TCP or UDP payload of each frame, as its headers tell and as it can hold. */
   declare readonly payloadBytes: Int32Array
   /** Per record: when it was due (its first bit at the line's rate), and its last bit's time. */
   declare readonly schedulesPs: Float64Array
@@ -154,7 +154,7 @@ export class Replay implements FrameSource, LinkPeer {
       this.storage[index] = at
       // Cut-off bytes keep their place within a word, so that they are compared by words.
       this.fillPositions[index] = (prng.next() & ~3) | (kept & 3)
-      this.payloadBytes[index] = payloadBytesAt(memory.bytes, at, kept)
+      this.payloadBytes[index] = payloadBytesAt(memory.bytes, at, kept, this.lengthBytes[index]!)
       at += strideOf(kept)
       if (this.lengthBytes[index]! < FRAME_SIZE_BYTES_MIN) this.pad(index)
     }
@@ -252,14 +252,18 @@ export const RECORD_NONE = -1
 /** Receive queues of the largest device: 128 in the 82599. */
 const QUEUES_MAX = 128
 
-/** TCP or UDP payload of a frame by its headers, as far as they were captured; 0 for everything else. */
-function payloadBytesAt(bytes: Uint8Array, at: number, keptBytes: number): number {
+/**
+ * TCP or UDP payload of a frame by its headers, as far as they were captured; 0 for everything else. Never more than
+ * the frame holds: captures on a sender show headers of what its device was still to cut into segments.
+ */
+function payloadBytesAt(bytes: Uint8Array, at: number, keptBytes: number, lengthBytes: number): number {
   const ipOffset = at + ETHERNET_HEADER_SIZE_BYTES
   const end = at + keptBytes
   if (ipOffset + IPV4_HEADER_SIZE_BYTES > end || readEtherType(bytes, at) !== ETHERTYPE_IPV4) return 0
   if (isIpv4Fragment(bytes, ipOffset)) return 0
   const l4Offset = ipOffset + readIpv4HeaderSizeBytes(bytes, ipOffset)
-  const l4Bytes = readIpv4TotalLengthBytes(bytes, ipOffset) - (l4Offset - ipOffset)
+  const ipBytes = Math.min(readIpv4TotalLengthBytes(bytes, ipOffset), lengthBytes - ETHERNET_HEADER_SIZE_BYTES)
+  const l4Bytes = ipBytes - (l4Offset - ipOffset)
   const protocol = readIpv4Protocol(bytes, ipOffset)
   if (protocol === IP_PROTOCOL_UDP) return Math.max(0, l4Bytes - UDP_HEADER_SIZE_BYTES)
   if (protocol !== IP_PROTOCOL_TCP || l4Offset + TCP_HEADER_SIZE_BYTES > end) return 0
