@@ -37,7 +37,6 @@ export interface StreamWorldOptions {
   readonly timestamps: boolean
   /** First sequence number of every sender. */
   readonly initialSequence?: number
-  readonly rangesPerStream?: number
   /** What happens to the n-th frame of its direction; the last bit of a segment passes the wire at timePs. */
   readonly fateOfData: (frameIndex: number, segment: SentSegment, timePs: number) => Fate
   readonly fateOfAck: (frameIndex: number) => Fate
@@ -87,8 +86,7 @@ export class StreamWorld {
       clock: this.clock
     }
     this.sender = makeStreamSender({ ...shared, segmentBytes: options.segmentBytes, tcpChecksum: true })
-    const { rangesPerStream } = options
-    this.receiver = makeStreamReceiver(rangesPerStream === undefined ? shared : { ...shared, rangesPerStream })
+    this.receiver = makeStreamReceiver(shared)
     this.oracles = Array.from({ length: streamCount }, () => new NaiveReceiver())
     this.acked = Array.from({ length: streamCount }, () => 0)
     this.sentEnds = Array.from({ length: streamCount }, () => 0)

@@ -59,8 +59,7 @@ describe("streams over a bad channel", () => {
         windowSegments: fc.integer({ min: 1, max: 44 }),
         segmentBytes: fc.integer({ min: 1, max: 9 }),
         timestamps: fc.boolean(),
-        initialSequence: initialSequences,
-        rangesPerStream: fc.constantFrom(1, 2, 48)
+        initialSequence: initialSequences
       }),
       channels,
       channels

@@ -1,27 +1,26 @@
 /**
- * What a receiver holds beyond its first hole: per stream a short, sorted list of disjoint ranges of
- * sequence numbers [RFC 9293 3.10.7.4]. Sequence numbers are int32 and wrap; they are compared relative to
- * the next one expected, which every range lies beyond, within a window below 2^31.
+ * What a receiver holds beyond its first hole: per stream a sorted list of disjoint ranges of sequence
+ * numbers [RFC 9293 3.10.7.4]. Sequence numbers are int32 and wrap; they are compared relative to the next
+ * one expected, which every range lies beyond, within a window below 2^31.
+ *
+ * The lists are short, and as long as they must be: the window alone is the limit of what may be held.
  */
-import { assert } from "@vnic/sim/core"
 
-/** What `insert` returns when one more range would not fit. */
-export const RANGES_FULL = -1
+/** Ranges that a list has room for at first; the room is doubled, for all streams, when one needs more. */
+const RANGES_FIRST = 4
 
 export class ReceivedRanges {
-  declare private readonly capacity: number
+  private capacity = RANGES_FIRST
   /** First sequence number of each range; stream × capacity + position. */
-  declare private readonly starts: Int32Array
+  private starts: Int32Array
   /** Sequence number after the last of each range. */
-  declare private readonly ends: Int32Array
+  private ends: Int32Array
   /** Ranges held, of each stream. */
   declare private readonly counts: Int32Array
 
-  constructor(streamCount: number, rangesPerStream: number) {
-    assert(rangesPerStream >= 1, "a receiver needs room for one range a stream")
-    this.capacity = rangesPerStream
-    this.starts = new Int32Array(streamCount * rangesPerStream)
-    this.ends = new Int32Array(streamCount * rangesPerStream)
+  constructor(streamCount: number) {
+    this.starts = new Int32Array(streamCount * RANGES_FIRST)
+    this.ends = new Int32Array(streamCount * RANGES_FIRST)
     this.counts = new Int32Array(streamCount)
   }
 
@@ -30,8 +29,9 @@ export class ReceivedRanges {
     return this.counts[stream]!
   }
 
-  /** Adds [start, end), merging what touches; returns how many of its numbers are new, or RANGES_FULL. */
+  /** Adds [start, end), merging what touches; returns how many of its numbers are new. */
   insert(stream: number, next: number, start: number, end: number): number {
+    if (this.counts[stream] === this.capacity) this.widen()
     const { starts, ends } = this
     const base = stream * this.capacity
     const count = this.counts[stream]!
@@ -53,7 +53,6 @@ export class ReceivedRanges {
       if (((rangeEnd - mergedEnd) | 0) > 0) mergedEnd = rangeEnd
     }
     if (first === after) {
-      if (count === this.capacity) return RANGES_FULL
       this.move(base, after, count, after + 1)
       this.counts[stream] = count + 1
     } else if (after - first > 1) {
@@ -97,9 +96,23 @@ export class ReceivedRanges {
     return reached
   }
 
+  private widen(): void {
+    const narrow = this.capacity
+    this.capacity = 2 * narrow
+    this.starts = spreadRows(this.starts, narrow)
+    this.ends = spreadRows(this.ends, narrow)
+  }
+
   /** Moves the ranges at positions [from, to) so that the first of them is at `target`. */
   private move(base: number, from: number, to: number, target: number): void {
     this.starts.copyWithin(base + target, base + from, base + to)
     this.ends.copyWithin(base + target, base + from, base + to)
   }
+}
+
+/** The rows of a table whose rows are twice as long. */
+const spreadRows = (table: Int32Array, rowLength: number): Int32Array => {
+  const wide = new Int32Array(2 * table.length)
+  for (let at = 0; at < table.length; at += rowLength) wide.set(table.subarray(at, at + rowLength), 2 * at)
+  return wide
 }

@@ -20,7 +20,7 @@ import { assert, fail } from "@vnic/sim/core"
 import { readInt32 } from "./bytes.ts"
 import { FlowTable, portPair, STREAM_NONE } from "./flowTable.ts"
 import { HeaderTemplates } from "./headerTemplates.ts"
-import { RANGES_FULL, ReceivedRanges } from "./receivedRanges.ts"
+import { ReceivedRanges } from "./receivedRanges.ts"
 import { streamCountOf, type StreamEndpoints } from "./streamEndpoints.ts"
 import { TCP_CONNECTION_FLAGS_MASK, TCP_TIMESTAMP_NONE, TCP_TIMESTAMP_VALUE_OFFSET_BYTES } from "./tcp.ts"
 import { PARSE_MALFORMED, PARSE_SOUND, TcpSegment } from "./tcpSegment.ts"
@@ -37,7 +37,7 @@ export const OUT_OF_ORDER = 8
 export const UNKNOWN = 16
 /** Lengths that contradict each other, or a wrong IP header checksum. */
 export const MALFORMED = 32
-/** Beyond the window, or one hole too many: dropped, to be sent again. */
+/** Beyond the window: dropped, to be sent again. */
 export const DISCARDED = 64
 /** The segment started the delayed-ACK timer. */
 export const ACK_LATER = 128
@@ -45,8 +45,6 @@ export const ACK_LATER = 128
 /** Linux TCP_DELACK_MIN. */
 export const DELAYED_ACK_PS_DEFAULT = 40e9
 export const SEGMENTS_PER_ACK_DEFAULT = 2
-/** More holes than a window of 64 KiB can have at MTU 1500. */
-export const RANGES_PER_STREAM_DEFAULT = 48
 
 /** Largest window that a scale of 14 can say [RFC 7323 2.3]; sequence comparison stays unambiguous. */
 export const WINDOW_BYTES_MAX = 1 << 30
@@ -62,8 +60,6 @@ export interface StreamReceiverOptions {
   /** In-order segments that make an acknowledgement due. */
   readonly segmentsPerAck?: number
   readonly delayedAckPs?: number
-  /** Separate ranges that a stream can hold beyond its first hole. */
-  readonly rangesPerStream?: number
 }
 
 export interface StreamReceiverCounters {
@@ -157,7 +153,7 @@ export class StreamReceiver {
       clock
     })
     this.ackSizeBytes = this.headers.headerSizeBytes
-    this.ranges = new ReceivedRanges(streamCount, options.rangesPerStream ?? RANGES_PER_STREAM_DEFAULT)
+    this.ranges = new ReceivedRanges(streamCount)
     this.initialSequences = Int32Array.from(endpoints.sender.initialSequences)
     this.nextSequences = this.initialSequences.slice()
     this.ackedSequences = this.initialSequences.slice()
@@ -294,7 +290,6 @@ export class StreamReceiver {
 
   private readonly hold = (stream: number, next: number, sequence: number, end: number): number => {
     const newBytes = this.ranges.insert(stream, next, sequence, end)
-    if (newBytes === RANGES_FULL) return this.discard()
     if (newBytes === 0) return this.duplicate()
     if (newBytes < 0) fail("a held range has shrunk")
     this.newBytes = newBytes
