@@ -123,6 +123,7 @@ export interface RunResult {
   /** Where the platform's IOMMU has one. */
   readonly iotlb?: IotlbResult
   readonly locks: ReadonlyArray<LockResult>
+  /** From the first bit on the wire, of a segment's first transmission (open loop: from the schedule), to the sink. */
   readonly latencyNs: { readonly p50: Statistic; readonly p99: Statistic; readonly p999: Statistic }
   readonly checks: {
     readonly corruptFrames: number

@@ -100,6 +100,34 @@ describe("drops", () => {
   })
 })
 
+describe("the latency of a segment that was sent again", () => {
+  /** One frame of the middle of a window of 1 ms is lost. */
+  const lose = (windowBytes: number) => {
+    const { measure } = makeIdealWorld({
+      traffic: closedLoop({ streams: 1, windowBytes }),
+      host: { isDropped: (frame) => frame === 100, delayedAckPs: 0 },
+      startSpreadPs: 0,
+      retransmissionTimeoutPs: 0.5 * MS_PS
+    })
+    return measure(0, 1 * MS_PS)
+  }
+
+  it("is counted from its first transmission, over a time-out", () => {
+    const { latencyNs, retransmissions } = lose(1460)
+    expect(retransmissions).toEqual({ segments: 1, fast: 0, timeouts: 1 })
+    // The first bit is a preamble behind the time-out's beginning, and the last one 1214.4 ns behind the first.
+    expect(latencyNs.max).toBe(500_000 + 1214)
+  })
+
+  it("and over a fast retransmit; what waits behind the hole has arrived", () => {
+    const { latencyNs, retransmissions } = lose(64 * 1460)
+    expect(retransmissions).toEqual({ segments: 1, fast: 1, timeouts: 0 })
+    expect(latencyNs.max).toBeGreaterThan(3 * 1230)
+    expect(latencyNs.max).toBeLessThan(10 * 1230)
+    expect(latencyNs.p99).toBeLessThan(1230)
+  })
+})
+
 describe("checks", () => {
   it("find a damaged byte, whichever it is", () => {
     const { host, measure } = makeIdealWorld({

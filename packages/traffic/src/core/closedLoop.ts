@@ -2,8 +2,8 @@
  * Closed loop: N TCP streams with a fixed window, each sending on when its acknowledgements come back.
  * Streams that may send take turns on the wire.
  *
- * Of every segment in flight the times of its latest transmission are kept, so that the sink knows when
- * its first and last bit were on the wire.
+ * Of every segment in flight are kept when its first bit was first on the wire, from which its latency is counted,
+ * and when the last bit of its latest transmission was, which says where it counts.
  */
 import {
   makePayloadSums,
@@ -85,7 +85,7 @@ export class ClosedLoop implements FrameSource, LinkPeer {
   declare readonly endpoints: StreamEndpoints
   declare readonly sender: StreamSender
   declare readonly segmentBytes: number
-  /** Wire times of each segment's latest transmission; index: `lapOf`. */
+  /** Of each segment: the first bit of its first transmission, the last bit of its latest; index: `lapOf`. */
   declare readonly firstBitsPs: Float64Array
   declare readonly lastBitsPs: Float64Array
   declare private readonly lapShift: number
@@ -261,7 +261,7 @@ export class ClosedLoop implements FrameSource, LinkPeer {
   }
 
   readonly frameTimed = (_frame: Frame): void => {
-    this.firstBitsPs[this.lap] = this.times[FIRST]!
+    if (!this.sender.isRetransmission) this.firstBitsPs[this.lap] = this.times[FIRST]!
     this.lastBitsPs[this.lap] = this.times[LAST]!
   }
 

@@ -17,7 +17,7 @@ const NO_PART = PART_NONE
 export class DeliveryMeter {
   readonly goodputBytes = new Tally()
   readonly frames = new Tally()
-  /** Nanoseconds from the first bit on the wire, or from the scheduled time of sending, to the sink. */
+  /** Nanoseconds from the first bit first on the wire, or from the scheduled time of sending, to the sink. */
   readonly latencyNs: Histogram = makeHistogram()
   declare readonly window: Window
 
