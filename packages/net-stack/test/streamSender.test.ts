@@ -234,6 +234,23 @@ describe("time-out", () => {
     expect(sendAll(0)).toEqual([7, 8])
   })
 
+  test("the window is halved to two segments at the least", () => {
+    sendAll(0)
+    clock[0] = 200e9
+    sender.expire()
+    expect(windowsOf(1)).toEqual([1, 2])
+    for (let duplicate = 0; duplicate < 3; duplicate++) acknowledge(0, MSS)
+    expect(sendAll(0)).toEqual([1])
+    // 200 bytes, and by 50, 40, 35 and 31 more: from one segment on the third would still be below 300.
+    let sentEnd = 3
+    const windows = [3, 4, 5, 6].map((unacked) => {
+      acknowledge(0, unacked * MSS)
+      sentEnd += sendAll(0).length
+      return sentEnd - unacked
+    })
+    expect(windows).toEqual([2, 2, 3, 3])
+  })
+
   test("is not put off by a recovery that goes on and on", () => {
     sendAll(0)
     for (let duplicate = 0; duplicate < 3; duplicate++) acknowledge(0, 0)

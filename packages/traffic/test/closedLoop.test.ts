@@ -1,6 +1,6 @@
 import { fc, test as property } from "@fast-check/vitest"
 import { makePrng } from "@vnic/sim/core"
-import { lapCountOf, windowBytesMaxOf } from "@vnic/traffic/core"
+import { type ClosedLoop, lapCountOf, windowBytesMaxOf } from "@vnic/traffic/core"
 import { describe, expect, it } from "vitest"
 import { closedLoop, makeIdealWorld, MS_PS } from "./idealWorld.ts"
 
@@ -53,6 +53,34 @@ describe("the largest window", () => {
       // Windows of less than 2 GiB are what anybody can ask for.
       if (most < 2 ** 31) expect(laps(most)).toBeLessThanOrEqual(1 << 22)
       if (most + segmentBytes < 2 ** 31) expect(laps(most + segmentBytes)).toBeGreaterThan(1 << 21)
+    }
+  )
+})
+
+describe("wire times", () => {
+  it.each([
+    [64, 6],
+    [64, 120],
+    [66, 64],
+    [67, 36],
+    [73, 255],
+    [1518, 65_536]
+  ])(
+    "of frames of %i bytes have each a place of their own in a window of %i, wherever it lies",
+    (frameBytes, windowBytes) => {
+      const { traffic } = makeIdealWorld({ traffic: closedLoop({ streams: 2, frameBytes, windowBytes }) })
+      const source = traffic.source as ClosedLoop
+      const { segmentBytes } = source
+      const segments = source.sender.windowBytes / segmentBytes
+      // Around the start, and where offsets wrap.
+      for (let from = -500; from < 500; from++) {
+        const laps = Array.from({ length: segments }, (_, index) =>
+          source.lapOf(1, ((from + index) * segmentBytes) | 0)
+        )
+        expect(new Set(laps).size).toBe(segments)
+        expect(Math.min(...laps)).toBeGreaterThanOrEqual(source.firstBitsPs.length / 2)
+        expect(Math.max(...laps)).toBeLessThan(source.firstBitsPs.length)
+      }
     }
   )
 })

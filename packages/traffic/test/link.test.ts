@@ -38,6 +38,16 @@ describe("a medium", () => {
     expect(medium.state[FREE_AT]).toBe(1_000_000 + 84 * 800)
   })
 
+  it("is taken in a window for as long as its frames are in it, also across both edges", () => {
+    const window = new Window()
+    const medium = new Medium(10e9, window)
+    // Frames of 67,200 ps from 0 on: the window begins in the first and ends in the third.
+    window.open(50_000, 100_000)
+    for (let frame = 0; frame < 4; frame++) medium.occupy(60)
+    expect(medium.busyPsInWindow).toBe(100_000)
+    expect(medium.busyPs).toBe(4 * 67_200)
+  })
+
   it("keeps the fractions of rates that give none whole", () => {
     const medium = new Medium(3e9, new Window())
     for (let frame = 0; frame < 3000; frame++) medium.occupy(1514)

@@ -2,6 +2,15 @@ import { fc, test as property } from "@fast-check/vitest"
 import { PART_NONE, Tally, Window, WINDOW_PARTS } from "@vnic/traffic/core"
 import { describe, expect, it } from "vitest"
 
+/** What a span and the window [1000, 3000) have in common, added to 7. */
+const overlapWith = (fromPs: number, toPs: number): number => {
+  const window = new Window()
+  window.open(1000, 2000)
+  const timesPs = Float64Array.of(fromPs, toPs, 7)
+  window.addOverlap(timesPs, 0, 1, 2)
+  return timesPs[2]!
+}
+
 const partAt = (window: Window, timePs: number) => window.partOf(Float64Array.of(timePs), 0)
 
 describe("a window", () => {
@@ -21,6 +30,27 @@ describe("a window", () => {
     expect(partAt(window, 1100)).toBe(1)
     expect(partAt(window, 2999)).toBe(WINDOW_PARTS - 1)
     expect(partAt(window, 3000)).toBe(PART_NONE)
+  })
+
+  it.each([
+    ["before it", 0, 999, 0],
+    ["up to its opening", 500, 1000, 0],
+    ["across its opening", 900, 1300, 300],
+    ["from its opening on", 1000, 1300, 300],
+    ["inside", 1200, 1300, 100],
+    ["up to its end", 2900, 3000, 100],
+    ["across its end", 2900, 3300, 100],
+    ["around it", 0, 9000, 2000],
+    ["from its end on", 3000, 3300, 0],
+    ["behind it", 5000, 6000, 0]
+  ])("has in common with a time %s what lies in both", (_, fromPs, toPs, commonPs) => {
+    expect(overlapWith(fromPs, toPs)).toBe(7 + commonPs)
+  })
+
+  it("has nothing in common with any time before it is planned", () => {
+    const timesPs = Float64Array.of(0, 1e12, 0)
+    new Window().addOverlap(timesPs, 0, 1, 2)
+    expect(timesPs[2]).toBe(0)
   })
 
   property.prop([fc.integer({ min: 1, max: 1e9 }), fc.integer({ min: 0, max: 1e9 })])(
