@@ -200,7 +200,7 @@ export class StreamWorld {
     }
     if ((bits & DISCARDED) === 0) this.compare(bits, stream, payloadSequenceOffset)
     if ((bits & ACK_NOW) !== 0) this.sendAck(stream)
-    else assert(receiver.ackDeadlinePs(stream) < Infinity, "no acknowledgement is pending")
+    else assert(receiver.ackDeadlinesPs[stream]! < Infinity, "no acknowledgement is pending")
   }
 
   private compare(bits: number, stream: number, offset: number): void {

@@ -192,7 +192,7 @@ export class HostStack {
 
   /** One timer serves all streams: it runs out with the earliest deadline, or before. */
   private readonly armAckTimer = (receiver: StreamReceiver): void => {
-    const deadlinePs = receiver.ackDeadlinePs(receiver.stream)
+    const deadlinePs = receiver.ackDeadlinesPs[receiver.stream]!
     if (deadlinePs >= this.ackTimerPs[0]!) return
     this.ackTimerPs[0] = deadlinePs
     this.options.timeline.setTimer(this.ackTimer, deadlinePs)

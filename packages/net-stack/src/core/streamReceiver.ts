@@ -101,6 +101,8 @@ export class StreamReceiver {
 
   /** In-order bytes of each stream since the start. */
   declare readonly deliveredTotalBytes: Float64Array
+  /** When the delayed acknowledgement of each stream is due; Infinity when none is. */
+  declare readonly ackDeadlinesPs: Float64Array
 
   private readonly segment = new TcpSegment()
   declare private readonly flows: FlowTable
@@ -122,8 +124,6 @@ export class StreamReceiver {
   declare private readonly ownSequences: Int32Array
   /** In-order segments since the last acknowledgement. */
   declare private readonly unackedSegments: Int32Array
-  /** When the delayed acknowledgement is due; Infinity when none is. */
-  declare private readonly ackDeadlinesPs: Float64Array
   private readonly counts = new Float64Array(8)
 
   constructor(options: StreamReceiverOptions) {
@@ -229,11 +229,6 @@ export class StreamReceiver {
       if (this.ackDeadlinesPs[stream]! <= nowPs) return stream
     }
     return STREAM_NONE
-  }
-
-  /** When the delayed acknowledgement of `stream` is due; Infinity when none is. */
-  readonly ackDeadlinePs = (stream: number): number => {
-    return this.ackDeadlinesPs[stream]!
   }
 
   /** The earliest time at which a delayed acknowledgement is due; Infinity when none is. */
