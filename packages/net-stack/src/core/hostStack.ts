@@ -84,7 +84,7 @@ const DRAW_RANGE = 65536
 export class HostStack {
   /** answerPhys[cpu]: where the answer to the frame received last stands. */
   declare readonly answerPhys: Int32Array
-  /** Answers to received frames that were given up because no buffer could be had. */
+  /** Answers that were never sent, each counted once; of those that a timer tries again only at the end is that known. */
   answersDropped = 0
   declare private readonly options: HostStackOptions
   /** Frames that arrived while nobody listened. */
@@ -183,7 +183,8 @@ export class HostStack {
   private readonly answer = (cpu: number, receiver: StreamReceiver): number => {
     const phys = this.takeBuffer()
     if (phys === PAGE_NONE) {
-      this.answersDropped++
+      // With a delayed one due the timer tries again, for both.
+      if (receiver.ackDeadlinesPs[receiver.stream] === Infinity) this.answersDropped++
       return 0
     }
     this.answerPhys[cpu] = phys
@@ -246,8 +247,9 @@ export class HostStack {
     return this.pagesTaken.length * this.buffersPerPage - this.freeCount
   }
 
-  /** Gives the pages back; every buffer must be back before. */
+  /** Gives the pages back; every buffer must be back before. Answers that still wait were never sent. */
   readonly close = (): void => {
+    this.answersDropped += this.receiver?.pendingAckCount() ?? 0
     this.options.timeline.clearTimer(this.ackTimer)
     this.ackTimerPs[0] = Infinity
     for (const page of this.pagesTaken) this.options.pages.free(page)

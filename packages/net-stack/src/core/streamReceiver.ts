@@ -231,6 +231,11 @@ export class StreamReceiver {
     return STREAM_NONE
   }
 
+  /** Streams whose delayed acknowledgement waits for its time, or for a buffer. */
+  readonly pendingAckCount = (): number => {
+    return this.ackDeadlinesPs.reduce((count, deadlinePs) => (deadlinePs === Infinity ? count : count + 1), 0)
+  }
+
   /** The earliest time at which a delayed acknowledgement is due; Infinity when none is. */
   readonly nextDeadlinePs = (): number => {
     let earliestPs = Infinity
