@@ -127,6 +127,31 @@ describe("time-out", () => {
     expect(sender.nextDeadlinePs()).toBe(402e9)
   })
 
+  test("nine in a row end a stream of a stopped sender, and only of a stopped one", () => {
+    const expireAll = (times: number): void => {
+      for (let time = 0; time < times; time++) {
+        clock[0] = sender.nextDeadlinePs()
+        while (sender.expire() !== Core.STREAM_NONE);
+        sendAll(0)
+        sendAll(1)
+      }
+    }
+    sendAll(0)
+    sendAll(1)
+    expireAll(20)
+    acknowledge(1, MSS)
+    sender.stop()
+    expect([sender.outstanding(0), sender.outstanding(1)]).toEqual([8 * MSS, 7 * MSS])
+    expireAll(1)
+    // What made progress is tried on.
+    expect([sender.outstanding(0), sender.outstanding(1)]).toEqual([0, 7 * MSS])
+    expireAll(Core.ORPHAN_RETRIES_MAX)
+    expect([sender.allAcked(), sender.nextDeadlinePs()]).toEqual([true, Infinity])
+    expect(sender.counters().streamsGivenUp).toBe(2)
+    acknowledge(0, 8 * MSS)
+    expect([sender.ackEvents, sender.canSend(0)]).toEqual([Core.ACK_IGNORED, false])
+  })
+
   test("what the receiver turns out to hold is not sent again", () => {
     sendAll(0)
     clock[0] = 200e9

@@ -14,14 +14,17 @@
  * [RFC 5681 3.1] give it, until that is all of it again; without them every restart would overrun the same ring.
  * MODEL: the time-out is constant and does not back off [RFC 6298 5.5]: Linux's minimum of 200 ms is far
  * above what queues on one link can add, so every time-out is a real loss.
- * MODEL: no handshake and no close; the streams are open from the start.
+ * MODEL: no handshake and no close; the streams are open from the start. What is outstanding when the sender is
+ * stopped is given up after so many time-outs in a row as Linux gives a socket that its program has closed.
+ * [Linux 6.12 net/ipv4/tcp_timer.c tcp_orphan_retries]
  */
 import { assert } from "@vnic/sim/core"
 import { readInt32 } from "./bytes.ts"
 import { FlowTable, portPair, STREAM_NONE } from "./flowTable.ts"
 import { HeaderTemplates } from "./headerTemplates.ts"
-import { streamCountOf, type StreamEndpoints } from "./streamEndpoints.ts"
+import { streamCountOf } from "./streamEndpoints.ts"
 import { WINDOW_BYTES_MAX } from "./streamReceiver.ts"
+import type { StreamSenderCounters, StreamSenderOptions } from "./streamSenderTypes.ts"
 import { TCP_ACK_BIT, TCP_CONNECTION_FLAGS_MASK, TCP_TIMESTAMP_NONE, TCP_TIMESTAMP_VALUE_OFFSET_BYTES } from "./tcp.ts"
 import { PARSE_SOUND, TcpSegment } from "./tcpSegment.ts"
 import { UsableWindow } from "./usableWindow.ts"
@@ -38,6 +41,9 @@ export const ACK_IGNORED = 8
 /** Linux TCP_RTO_MIN. */
 export const RETRANSMISSION_TIMEOUT_PS_DEFAULT = 200e9
 
+/** Time-outs in a row after which a stopped sender gives a stream up. [Linux TCP_ORPHAN_RETRIES's default] */
+export const ORPHAN_RETRIES_MAX = 8
+
 /** Duplicate acknowledgements that start a fast retransmit [RFC 5681 3.2]. */
 export const DUPLICATE_ACK_THRESHOLD = 3
 
@@ -49,32 +55,6 @@ const RECOVERY_ADVANCED = 2
 /** Window field of data segments: this end receives no data. */
 const WINDOW_FIELD = 0xffff
 
-export interface StreamSenderOptions {
-  readonly endpoints: StreamEndpoints
-  /** Bytes that may be outstanding, rounded down to whole segments. */
-  readonly windowBytes: number
-  /** Payload of every segment. */
-  readonly segmentBytes: number
-  /** True when segments carry the time-stamp option. */
-  readonly timestamps: boolean
-  /** False leaves the TCP checksum zero, and `payloadSum` unread: for receivers that do not look at it. */
-  readonly tcpChecksum: boolean
-  /** clock[0] is now, in picoseconds; whoever owns the time writes it. */
-  readonly clock: Float64Array
-  readonly retransmissionTimeoutPs?: number
-}
-
-export interface StreamSenderCounters {
-  readonly segments: number
-  readonly segmentsRetransmitted: number
-  readonly fastRetransmits: number
-  readonly timeouts: number
-  readonly acks: number
-  readonly acksDuplicate: number
-  readonly acksIgnored: number
-  readonly framesUnknown: number
-}
-
 const COUNT_SEGMENTS = 0
 const COUNT_RETRANSMITTED = 1
 const COUNT_FAST_RETRANSMITS = 2
@@ -83,6 +63,7 @@ const COUNT_ACKS = 4
 const COUNT_DUPLICATE = 5
 const COUNT_IGNORED = 6
 const COUNT_UNKNOWN = 7
+const COUNT_GIVEN_UP = 8
 
 export class StreamSender {
   declare readonly streamCount: number
@@ -130,11 +111,13 @@ export class StreamSender {
   declare private readonly retransmit: Uint8Array
   /** Duplicates of the last acknowledgement. */
   declare private readonly duplicateAcks: Int32Array
+  /** Time-outs since the last acknowledgement that advanced. */
+  declare private readonly retries: Int32Array
   /** The peer's sequence number in every segment sent: it sends no data. */
   declare private readonly peerSequences: Int32Array
   /** When the time-out runs out; Infinity when nothing is outstanding. */
   declare private readonly deadlinesPs: Float64Array
-  private readonly counts = new Float64Array(8)
+  private readonly counts = new Float64Array(9)
 
   constructor(options: StreamSenderOptions) {
     const { endpoints, clock, segmentBytes, tcpChecksum, timestamps, windowBytes } = options
@@ -176,6 +159,7 @@ export class StreamSender {
     this.recovery = new Uint8Array(streamCount)
     this.retransmit = new Uint8Array(streamCount)
     this.duplicateAcks = new Int32Array(streamCount)
+    this.retries = new Int32Array(streamCount)
     this.peerSequences = Int32Array.from(endpoints.receiver.initialSequences)
     this.deadlinesPs = new Float64Array(streamCount).fill(Infinity)
   }
@@ -260,8 +244,8 @@ export class StreamSender {
   }
 
   /**
-   * Takes one stream whose time-out has run out and makes it go back; returns it, or STREAM_NONE when no
-   * more are due. Whoever keeps the time calls it until then, and sends what `canSend` allows.
+   * Takes one stream whose time-out has run out and makes it go back, or gives it up; returns it, or STREAM_NONE
+   * when no more are due. Whoever keeps the time calls it until then, and sends what `canSend` allows.
    */
   readonly expire = (): number => {
     const nowPs = this.clock[0]!
@@ -273,11 +257,20 @@ export class StreamSender {
       this.recovery[stream] = RECOVERY_NONE
       this.retransmit[stream] = 0
       this.duplicateAcks[stream] = 0
-      this.restartTimer(stream)
       this.counts[COUNT_TIMEOUTS]! += 1
+      this.retries[stream]! += 1
+      if (this.isStopped && this.retries[stream]! > ORPHAN_RETRIES_MAX) this.giveUp(stream)
+      else this.restartTimer(stream)
       return stream
     }
     return STREAM_NONE
+  }
+
+  /** Nothing of the stream is outstanding any more; later acknowledgements are for bytes that were never sent. */
+  private readonly giveUp = (stream: number): void => {
+    this.sentEnd[stream] = this.unacked[stream]!
+    this.deadlinesPs[stream] = Infinity
+    this.counts[COUNT_GIVEN_UP]! += 1
   }
 
   /** The earliest time at which a time-out runs out; Infinity when nothing is outstanding. */
@@ -289,7 +282,7 @@ export class StreamSender {
     return earliestPs
   }
 
-  /** No new data from now on; what is outstanding is still sent again when lost. */
+  /** No new data from now on; what is outstanding is still sent again when lost, until it is given up. */
   readonly stop = (): void => {
     this.isStopped = true
   }
@@ -315,6 +308,7 @@ export class StreamSender {
       segmentsRetransmitted: counts[COUNT_RETRANSMITTED]!,
       fastRetransmits: counts[COUNT_FAST_RETRANSMITS]!,
       timeouts: counts[COUNT_TIMEOUTS]!,
+      streamsGivenUp: counts[COUNT_GIVEN_UP]!,
       acks: counts[COUNT_ACKS]!,
       acksDuplicate: counts[COUNT_DUPLICATE]!,
       acksIgnored: counts[COUNT_IGNORED]!,
@@ -327,6 +321,7 @@ export class StreamSender {
     this.ackEvents = WINDOW_OPENED
     this.unacked[stream] = acknowledgement
     this.duplicateAcks[stream] = 0
+    this.retries[stream] = 0
     this.lastAdvanceBytes[stream] = advanceBytes
     // After a time-out the receiver may hold what was about to be sent again.
     if (((this.next[stream]! - acknowledgement) | 0) < 0) this.next[stream] = acknowledgement

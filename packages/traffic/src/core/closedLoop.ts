@@ -183,7 +183,7 @@ export class ClosedLoop implements FrameSource, LinkPeer {
     this.timeline.clearTimer(this.starter)
   }
 
-  /** After `stop`: everything that was sent has been acknowledged. */
+  /** After `stop`: everything that was sent has been acknowledged, or given up. */
   get isDrained(): boolean {
     return this.isStopped && this.sender.allAcked()
   }
