@@ -1,6 +1,6 @@
 /** One run of a scenario: builds its world, lets it run, measures a window of it, drains it and takes it down. */
 import { Dma } from "@vnic/dma-api"
-import { NicDriver, type BringUpFailed, type NoRingMemory } from "@vnic/driver"
+import { NicDriver, type BringUpFailed, type DriverStatistics, type NoRingMemory } from "@vnic/driver"
 import { Iommu, type TableDoesNotFit } from "@vnic/iommu"
 import { HostStack } from "@vnic/net-stack"
 import { NicDevice } from "@vnic/nic-device"
@@ -62,6 +62,15 @@ const runTo = Effect.fnUntraced(function* (endPs: number, onSlice: (nowPs: numbe
   }
 })
 
+/** Frames that the driver has dealt with, either way. */
+const framesOf = (statistics: DriverStatistics): number =>
+  statistics.framesReceived +
+  statistics.framesDroppedNoBuffer +
+  statistics.framesDroppedError +
+  statistics.framesDroppedSplit +
+  statistics.framesTransmitted +
+  statistics.framesDroppedTransmit
+
 /** Runs until nothing is under way any more: sources, link, device and CPUs are at rest, and stay so; or gives up. */
 const drain = Effect.gen(function* () {
   const { core: traffic } = yield* Traffic
@@ -69,18 +78,22 @@ const drain = Effect.gen(function* () {
   const { core: device } = yield* NicDevice
   const driver = yield* NicDriver
   const { cpus, timeline } = simulation
-  const isAtRest = (): boolean => {
+  const isAsleep = (): boolean => {
     for (let cpu = 0; cpu < cpus.count; cpu++) if (cpus.isAwake(cpu)) return false
-    return traffic.isDrained && device.counters().rx.inFlight === 0
+    return true
   }
+  /** A driver with an empty ring asks for memory for ever: it is at rest when it does nothing else. */
+  const isHostAtRest = (before: DriverStatistics, now: DriverStatistics): boolean =>
+    now.rxRingsEmpty > 0 ? framesOf(now) === framesOf(before) : isAsleep() && now.interrupts === before.interrupts
   const giveUpPs = timeline.nowPs + DRAIN_PS_MAX
-  let interrupts = -1
+  let before: DriverStatistics | undefined
   let isSettled = false
   while (!isSettled && timeline.nowPs < giveUpPs) {
     yield* runTo(timeline.nowPs + SETTLE_PS, () => undefined)
-    const before = interrupts
-    interrupts = (yield* driver.statistics).interrupts
-    isSettled = isAtRest() && interrupts === before
+    const now = yield* driver.statistics
+    const isDeviceAtRest = device.counters().rx.inFlight === 0
+    isSettled = before !== undefined && isHostAtRest(before, now) && traffic.isDrained && isDeviceAtRest
+    before = now
   }
   return isSettled
 })

@@ -98,6 +98,26 @@ describe.each(["map-per-packet", "page-chunk", "direct"])("a page allocation tha
   })
 })
 
+describe("a world that has less memory than its buffers take", () => {
+  const nic = { queues: 2, rx: { descriptors: 256 }, tx: { descriptors: 16 } }
+  const starved = { ...SMALL, nic, host: { memory: "16 MiB", cpus: 2 }, traffic: { ...SMALL.traffic, streams: 4 } }
+
+  it.each([
+    ["map-per-packet", 512],
+    ["map-per-packet", 768],
+    ["page-chunk", 512],
+    ["page-chunk", 768]
+  ])("comes to rest with its frames counted, %s in %i KiB", async (strategy, memoryKiB) => {
+    const scenario = world({ ...starved, driver: { strategy } })
+    const host = { ...scenario.host, memoryBytes: memoryKiB * 1024 }
+    const { complaints, result } = await auditOf({ ...scenario, host }, { seed: 1 })
+    expect(complaints).toEqual([])
+    expect(result.checks.unsettled).toBe(0)
+    expect(result.frames.offered).toBeGreaterThan(result.frames.delivered)
+    expect(result.frames.answersDropped).toBeLessThanOrEqual(result.frames.delivered)
+  })
+})
+
 describe.each(["map-per-packet", "page-chunk"])("other ways to bus addresses, %s", (strategy) => {
   const settings = { ...SMALL, host: { memory: "64 MiB", cpus: 1 }, driver: { strategy } }
 

@@ -53,6 +53,8 @@ export interface DriverStatistics {
   readonly framesDroppedSplit: number
   readonly framesTransmitted: number
   readonly framesDroppedTransmit: number
+  /** Rings without a descriptor now, for want of memory or of bus addresses: the driver asks again and again. */
+  readonly rxRingsEmpty: number
   /** Receive maps that count already, in parts, for frames to come: see `ReceiveStrategy.mapsAhead`. */
   readonly rxMapsAhead: number
   /** Receive unmaps that do not count yet, in parts, for frames that are gone. */
@@ -181,6 +183,7 @@ export class NetDriver {
       framesDroppedSplit: napi.framesSplit,
       framesTransmitted: transmit.frames,
       framesDroppedTransmit: transmit.dropped,
+      rxRingsEmpty: rxRings.reduce((count, ring) => (ring.posted === 0 ? count + 1 : count), 0),
       rxMapsAhead: rxRings.reduce((sum, ring) => sum + strategy.mapsAhead(ring), 0),
       rxUnmapsBehind: rxRings.reduce((sum, ring) => sum + strategy.unmapsBehind(ring), 0)
     }
