@@ -1,4 +1,4 @@
-export { bounceBufferBytes, rangesThatFit, SLOT_BYTES } from "./core/index.ts"
+export { bounceBufferBytes, rangesThatFit, SLOT_BYTES, windowPagesFor } from "./core/index.ts"
 export * from "./Dma.ts"
 export * from "./DmaPool.ts"
 export * from "./Errors.ts"

@@ -13,6 +13,7 @@ import { type BusPort, makeBusPort } from "./core/busPort.ts"
 import type { FaultRecord } from "./core/faults.ts"
 import type { DeviceId } from "./core/iommu.ts"
 import type { HypercallCounts } from "./core/pvdma.ts"
+import { tceMemoryBytes, vtdMemoryBytes } from "./core/tablesMemory.ts"
 import { tceTableBytes } from "./core/tceTable.ts"
 import type { InvalidationCounts } from "./core/vtd/invalidationQueue.ts"
 import type { StaleCounts } from "./core/vtd/iotlb.ts"
@@ -82,6 +83,18 @@ export const VTD_RESERVED = [{ firstPage: INTERRUPT_FIRST_PAGE, pageCount: INTER
 const VTD_LEVELS = 4
 /** What a domain without a mapping takes: root, contexts, queue, status words, top table. */
 const VTD_TABLES_BYTES = 5 * VTD_PAGE_BYTES
+
+/** Memory that an IOMMU's tables take at most of a host with so many CPUs and pages of this size. */
+export function tablesMemoryBytes(options: IommuOptions, cpuCount: number, systemPageBytes: number): number {
+  switch (options.kind) {
+    case "none":
+      return 0
+    case "tce":
+      return tceMemoryBytes(options.windowBytes, DEFAULT_PAGE_SHIFT, cpuCount, systemPageBytes)
+    case "vtd":
+      return vtdMemoryBytes(VTD_WINDOW_BYTES, VTD_LEVELS, systemPageBytes)
+  }
+}
 
 /** What is built for these options on this platform. */
 function assemblyOptions(options: IommuOptions, profile: ProfileValues): AssemblyOptions {

@@ -1,5 +1,4 @@
 export { DEFAULT_PAGE_SHIFT } from "./core/assembly.ts"
-export { tceTableBytes } from "./core/tceTable.ts"
 export * from "./Errors.ts"
 export * from "./Iommu.ts"
 export * from "./Options.ts"

@@ -1,13 +1,12 @@
 /** Settings that are good one by one and impossible together. */
-import { bounceBufferBytes, SLOT_BYTES } from "@vnic/dma-api"
-import { footprintOf, type Footprint } from "@vnic/driver"
-import { DEFAULT_PAGE_SHIFT, tceTableBytes } from "@vnic/iommu"
+import { allocatorTraits, bounceBufferBytes } from "@vnic/dma-api"
 import { ETHERNET_HEADER_SIZE_BYTES, FRAME_CHECK_SIZE_BYTES } from "@vnic/net-stack"
 import { FRAME_MAX_BYTES } from "@vnic/nic-device"
-import { findProfile, formatQuantity, profileSummaries, rateQuantity, sizeQuantity } from "@vnic/sim"
+import { formatQuantity, profileSummaries, rateQuantity, sizeQuantity } from "@vnic/sim"
 import { IMIX_FRAME_BYTES, windowBytesMaxOf } from "@vnic/traffic"
 import { segmentBytesOf } from "./Frames.ts"
 import type { FieldProblem } from "./Problems.ts"
+import { bounceNeedBytes, memoryNeed, systemPageBytesOf, windowNeedBytes } from "./Room.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
 import { hasTableLock } from "./TableLock.ts"
 
@@ -16,9 +15,6 @@ export interface Conflict extends FieldProblem {
   readonly involves: ReadonlyArray<string>
 }
 
-/** Windows are given in steps of this. */
-const WINDOW_STEP_BYTES = 64 * 1024
-const TABLE_PAGE_BYTES = 2 ** DEFAULT_PAGE_SHIFT
 /** What a frame has around an IP datagram. */
 const FRAMING_BYTES = ETHERNET_HEADER_SIZE_BYTES + FRAME_CHECK_SIZE_BYTES
 /** The device takes no longer frames while HLREG0.JUMBOEN is 0. */
@@ -38,23 +34,6 @@ const readable = (bytes: number): string => {
   const unit = [2 ** 20, 2 ** 10].find((one) => bytes >= one) ?? 1
   return size(bytes - (bytes % unit))
 }
-
-const roundUp = (bytes: number, step: number): number => Math.ceil(bytes / step) * step
-
-const systemPageBytesOf = (profile: string): number => findProfile(profile)!.constants.systemPageBytes.value
-
-/** What the driver takes at least, where bus addresses are handed out by pages of this size. */
-const footprint = ({ driver, nic, profile }: ResolvedScenario, busPageBytes = TABLE_PAGE_BYTES): Footprint =>
-  footprintOf(
-    {
-      strategy: driver.strategy,
-      queues: nic.queues,
-      rxDescriptors: nic.rx.descriptors,
-      txDescriptors: nic.tx.descriptors
-    },
-    systemPageBytesOf(profile),
-    busPageBytes
-  )
 
 const translationConflicts = ({ dma, driver, iommu, profile }: ResolvedScenario): ReadonlyArray<Conflict> => {
   const ofPlatform = profileSummaries.find(({ name }) => name === profile)?.iommu ?? "tce"
@@ -95,55 +74,59 @@ const translationConflicts = ({ dma, driver, iommu, profile }: ResolvedScenario)
   return []
 }
 
-/** Rings that the bounce buffer cannot fill would drop nearly all: a buffer is replaced before it is given up. */
+const RINGS = "nic.queues, nic.rx.descriptors and nic.tx.descriptors"
+/** What the room that is needed follows from, beside the IOMMU and what is asked for. */
+const ROOM_SETTINGS = ["nic.queues", "nic.rx", "nic.tx", "driver", "dma", "iommu.kind", "traffic.kind"] as const
+
+/** A bounce buffer that does not hold all buffers would drop frames for no other reason: none is given up unreplaced. */
 const bounceConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
-  const { dma, driver, host } = scenario
-  if (dma.backend !== "bounce") return []
-  const { busBytes } = footprint(scenario, SLOT_BYTES)
+  const { driver, host } = scenario
+  const needBytes = bounceNeedBytes(scenario)
   const poolBytes = bounceBufferBytes(host.memoryBytes)
-  if (poolBytes >= busBytes) return []
+  if (poolBytes >= needBytes) return []
+  const { bounceBytes, totalBytes } = memoryNeed(scenario)
+  const remedy = bounceBytes === 0 ? "shorter rings" : `${size(totalBytes)} of memory would do, or shorter rings`
   const message =
     `bounce has a buffer of ${size(poolBytes)} (a quarter of host.memory, 64 MiB at most), which does not hold the ` +
-    `buffers of nic.queues and nic.rx.descriptors, ${size(busBytes)} with ${driver.strategy}; ` +
-    `more memory or shorter rings`
-  return [conflict("dma.backend", message, "host.memory", "nic.queues", "nic.rx", "nic.tx", "driver.strategy")]
+    `buffers of nic.queues and nic.rx.descriptors, ${size(needBytes)} with ${driver.strategy}; ${remedy}`
+  return [conflict("dma.backend", message, "host.memory", ...ROOM_SETTINGS)]
 }
 
-const roomConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
-  const { dma, driver, host, iommu, profile } = scenario
-  const { busBytes, memoryBytes } = footprint(scenario)
-  const conflicts: Array<Conflict> = []
-  const rings = "nic.queues, nic.rx.descriptors and nic.tx.descriptors"
-  const windowNeed = roundUp(busBytes, WINDOW_STEP_BYTES)
-  if (iommu.kind === "tce" && dma.backend === "window" && iommu.windowBytes < host.memoryBytes) {
-    const message = `${size(iommu.windowBytes)} does not hold all of memory; at least ${size(host.memoryBytes)}`
-    conflicts.push(conflict("iommu.window", message, "host.memory", "dma.backend", "iommu.kind"))
-  } else if (iommu.kind === "tce" && iommu.windowBytes < windowNeed) {
-    const message =
-      `${size(iommu.windowBytes)} is smaller than the buffers and rings of ${rings}; ` +
-      `at least ${size(windowNeed)} with ${driver.strategy}, or shorter rings`
-    conflicts.push(conflict("iommu.window", message, "nic.queues", "nic.rx", "nic.tx", "driver.strategy", "iommu.kind"))
+const windowRoomConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
+  const { dma, driver, iommu } = scenario
+  if (iommu.kind !== "tce") return []
+  const needBytes = windowNeedBytes(scenario)
+  if (iommu.windowBytes >= needBytes) return []
+  if (dma.backend === "window" || !allocatorTraits[dma.allocator].hasChoice) {
+    const message = `${size(iommu.windowBytes)} does not hold all of memory; at least ${size(needBytes)}`
+    return [conflict("iommu.window", message, "host.memory", "dma.backend", "dma.allocator", "iommu.kind")]
   }
-  const tableBytes = iommu.kind === "tce" ? tceTableBytes(iommu.windowBytes, DEFAULT_PAGE_SHIFT) : 0
-  const bounceBytes = dma.backend === "bounce" ? bounceBufferBytes(host.memoryBytes) : 0
-  const pageBytes = systemPageBytesOf(profile)
-  const memoryNeed = roundUp(memoryBytes + tableBytes + bounceBytes, pageBytes)
-  if (host.memoryBytes >= memoryNeed && host.memoryBytes % pageBytes !== 0) {
-    const below = host.memoryBytes - (host.memoryBytes % pageBytes)
-    const message =
-      `${size(host.memoryBytes)} is not a multiple of ${size(pageBytes)}, a page of ${profile}; ` +
-      `${size(below)} or ${size(below + pageBytes)} would do`
-    conflicts.push(conflict("host.memory", message, "profile"))
-  }
-  if (host.memoryBytes < memoryNeed) {
-    const table = tableBytes === 0 ? "" : ` and a translation table of ${size(tableBytes)}`
+  const message =
+    `${size(iommu.windowBytes)} is smaller than the buffers and rings of ${RINGS}; ` +
+    `at least ${size(needBytes)} with ${driver.strategy} and ${dma.allocator}, or shorter rings`
+  return [conflict("iommu.window", message, ...ROOM_SETTINGS)]
+}
+
+const memoryConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
+  const { host, profile } = scenario
+  const { bounceBytes, tablesBytes, totalBytes } = memoryNeed(scenario)
+  if (host.memoryBytes < totalBytes) {
+    // With too small a bounce buffer that is what is wrong, and more memory is what is advised there.
+    if (bounceBufferBytes(host.memoryBytes) < bounceNeedBytes(scenario)) return []
+    const tables = tablesBytes === 0 ? "" : ` and translation tables of ${size(tablesBytes)}`
     const bounce = bounceBytes === 0 ? "" : ` and a bounce buffer of ${size(bounceBytes)}`
     const message =
-      `${size(host.memoryBytes)} does not hold the buffers and rings of ${rings}${table}${bounce}; ` +
-      `at least ${size(memoryNeed)}`
-    conflicts.push(conflict("host.memory", message, "nic.queues", "nic.rx", "nic.tx", "iommu.window", "iommu.kind"))
+      `${size(host.memoryBytes)} does not hold the buffers and rings of ${RINGS}${tables}${bounce}; ` +
+      `at least ${size(totalBytes)}`
+    return [conflict("host.memory", message, "iommu.window", "host.cpus", ...ROOM_SETTINGS)]
   }
-  return conflicts
+  const pageBytes = systemPageBytesOf(scenario)
+  const below = host.memoryBytes - (host.memoryBytes % pageBytes)
+  if (below === host.memoryBytes) return []
+  const message =
+    `${size(host.memoryBytes)} is not a multiple of ${size(pageBytes)}, a page of ${profile}; ` +
+    `${size(below)} or ${size(below + pageBytes)} would do`
+  return [conflict("host.memory", message, "profile")]
 }
 
 const processorConflicts = ({ host, nic, profile }: ResolvedScenario): ReadonlyArray<Conflict> => {
@@ -217,7 +200,8 @@ const frameConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => 
 /** Every impossible combination in a scenario whose fields are good one by one. */
 export const conflictsIn = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => [
   ...translationConflicts(scenario),
-  ...roomConflicts(scenario),
+  ...windowRoomConflicts(scenario),
+  ...memoryConflicts(scenario),
   ...bounceConflicts(scenario),
   ...processorConflicts(scenario),
   ...frameConflicts(scenario),

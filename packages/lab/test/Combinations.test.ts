@@ -33,7 +33,8 @@ describe("impossible combinations", () => {
     [
       "dma: { backend: bounce }\niommu: { kind: none }\nnic: { queues: 8 }\nhost: { memory: 64 MiB }",
       "dma.backend: bounce has a buffer of 16 MiB (a quarter of host.memory, 64 MiB at most), which does not hold " +
-        "the buffers of nic.queues and nic.rx.descriptors, 34272 KiB with map-per-packet; more memory or shorter rings"
+        "the buffers of nic.queues and nic.rx.descriptors, 32800 KiB with map-per-packet; " +
+        "256 MiB of memory would do, or shorter rings"
     ],
     [
       "dma: { flush: lazy-per-cpu }",
@@ -92,18 +93,18 @@ describe("impossible combinations", () => {
   it("of a window with the buffers are computed for each strategy", () => {
     const window = (strategy: string, size: string): ReadonlyArray<string> =>
       problems(`iommu: { window: ${size} }\ndriver: { strategy: ${strategy} }`)
-    expect(window("map-per-packet", "64 MiB")[0]).toContain("at least 67008 KiB with map-per-packet")
-    expect(window("map-per-packet", "67008 KiB")).toEqual([])
-    expect(window("page-chunk", "13 MiB")[0]).toContain("at least 13824 KiB with page-chunk")
-    expect(window("page-chunk", "13824 KiB")).toEqual([])
+    expect(window("map-per-packet", "64 MiB")[0]).toContain("at least 67328 KiB with map-per-packet and bitmap")
+    expect(window("map-per-packet", "67328 KiB")).toEqual([])
+    expect(window("page-chunk", "14 MiB")[0]).toContain("at least 15040 KiB with page-chunk and bitmap")
+    expect(window("page-chunk", "15040 KiB")).toEqual([])
   })
 
   it("of memory with buffers and table", () => {
     expect(problems("host: { memory: 8 MiB }")[0]).toContain(
       "8 MiB does not hold the buffers and rings of nic.queues, nic.rx.descriptors and nic.tx.descriptors " +
-        "and a translation table of 2 MiB; at least 15872 KiB"
+        "and translation tables of 2112 KiB; at least 18112 KiB"
     )
-    expect(problems("host: { memory: 15872 KiB }")).toEqual([])
+    expect(problems("host: { memory: 18112 KiB }")).toEqual([])
   })
 
   it("leave worlds that can be built, up to the largest memory and windows", async () => {

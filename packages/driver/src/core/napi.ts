@@ -32,7 +32,7 @@ const EIMS = eims
 const SOUND = FRAME_SOUND
 
 /** Frames that the stack may have waiting for a CPU outside of its polls (delayed ACKs). */
-const BACKLOG_MAX = 64
+export const BACKLOG_MAX = 64
 
 export interface NapiOptions {
   readonly budget: number

@@ -45,8 +45,8 @@ export class Segments {
   constructor(window: IovaWindow, steps: Float64Array) {
     const { host, pageCount } = window
     const homePages = window.pagesBelow4GiB > 0 ? Math.min(pageCount, window.pagesBelow4GiB) : pageCount
-    this.shift = shiftFor(homePages / (host.count * HOME_SEGMENTS))
-    this.pages = 1 << this.shift
+    this.pages = segmentPagesOf(homePages, host.count)
+    this.shift = 31 - Math.clz32(this.pages)
     this.pageCount = pageCount
     const wholeSegments = Math.floor(homePages / this.pages)
     this.homeSegments = homePages === pageCount ? Math.ceil(pageCount / this.pages) : Math.max(1, wholeSegments)
@@ -154,10 +154,11 @@ export class Segments {
   }
 }
 
-/** log2 of a segment's pages, for homes of this many times as many. */
-const shiftFor = (pages: number): number => {
-  const bounded = Math.max(SEGMENT_PAGES_MIN, Math.min(SEGMENT_PAGES_MAX, Math.floor(pages)))
-  return 31 - Math.clz32(bounded)
+/** Pages of a segment, where the homes of so many CPUs have so many pages together. */
+export const segmentPagesOf = (homePages: number, cpus: number): number => {
+  const wanted = Math.floor(homePages / (cpus * HOME_SEGMENTS))
+  const bounded = Math.max(SEGMENT_PAGES_MIN, Math.min(SEGMENT_PAGES_MAX, wanted))
+  return 2 ** (31 - Math.clz32(bounded))
 }
 
 /** Segments of a window, nothing in use; what is looked at is counted in `steps`. */
