@@ -78,7 +78,7 @@ const RINGS = "nic.queues, nic.rx.descriptors and nic.tx.descriptors"
 /** What the room that is needed follows from, beside the IOMMU and what is asked for. */
 const ROOM_SETTINGS = ["nic.queues", "nic.rx", "nic.tx", "driver", "dma", "iommu.kind", "traffic.kind"] as const
 
-/** A bounce buffer that does not hold all buffers would drop frames for no other reason: none is given up unreplaced. */
+/** A bounce buffer that does not hold all buffers would drop nearly all frames: none is given up unreplaced. */
 const bounceConflicts = (scenario: ResolvedScenario): ReadonlyArray<Conflict> => {
   const { driver, host } = scenario
   const needBytes = bounceNeedBytes(scenario)

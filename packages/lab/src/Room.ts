@@ -63,7 +63,7 @@ export const bounceNeedBytes = (scenario: ResolvedScenario): number => {
 export interface MemoryNeed {
   /** Translation tables. */
   readonly tablesBytes: number
-  /** A bounce buffer that holds what it must, in memory of that size; 0 where there is none, or none is large enough. */
+  /** A bounce buffer that holds what it must, in memory of that size; 0 where there is none or none is large enough. */
   readonly bounceBytes: number
   readonly totalBytes: number
 }
@@ -77,7 +77,7 @@ export const memoryNeed = (scenario: ResolvedScenario): MemoryNeed => {
   const tablesBytes = tablesMemoryBytes(iommu, host.cpus, systemPageBytes)
   const ownBytes = coherent.reduce((sum, bytes) => sum + bytes, blocks * blockBytes + answers) + tablesBytes
   if (dma.backend === "iommu" && !allocatorTraits[dma.allocator].hasChoice) {
-    // Nobody is given bus address 0. In memory of a power of two the page that lies there goes to the tables, built first.
+    // Nobody is given bus address 0. In memory of a power of two the page there goes to the tables, built first.
     return { tablesBytes, bounceBytes: 0, totalBytes: powerOfTwo(ownBytes) }
   }
   if (dma.backend !== "bounce") return { tablesBytes, bounceBytes: 0, totalBytes: ownBytes }

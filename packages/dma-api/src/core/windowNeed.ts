@@ -1,4 +1,4 @@
-/** How long a window must be for what is kept mapped in it at once, whatever the order in which mappings come and go. */
+/** How long a window must be for what is mapped in it at once, whatever the order in which mappings come and go. */
 import type { AllocatorName } from "./allocators.ts"
 import { poolStarts } from "./iova/bitmapPool.ts"
 import { powerOfTwoFrom } from "./iova/powersOfTwo.ts"
@@ -63,7 +63,7 @@ const fitsPools = ({ kept, long, singles, unit }: Load, pageCount: number, pageS
   return smallPages >= singles + pools + 1 + (over > 0 ? over + 2 * unit * pools : 0)
 }
 
-/** Rings keep a segment from all other CPUs while the last free in it is still to come by their clocks: one for each. */
+/** Rings keep a segment from all other CPUs while the last free in it is still to come by their clocks: one each. */
 const inRings = (load: Load, pages: number): number => inOne(load, load.cpus * segmentPagesOf(pages, load.cpus))
 
 /**

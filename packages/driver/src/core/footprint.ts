@@ -1,4 +1,4 @@
-/** What a driver takes of memory and of bus addresses, at most and without want of either, known before there is one. */
+/** What a driver takes of memory and of bus addresses at most, without want of either, known before there is one. */
 import { DESCRIPTOR_BYTES } from "@vnic/nic-device/registers"
 import { BLOCK_BYTES_MIN } from "./blocks.ts"
 import { BACKLOG_MAX } from "./napi.ts"

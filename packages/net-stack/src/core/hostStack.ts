@@ -84,7 +84,7 @@ const DRAW_RANGE = 65536
 export class HostStack {
   /** answerPhys[cpu]: where the answer to the frame received last stands. */
   declare readonly answerPhys: Int32Array
-  /** Answers that were never sent, each counted once; of those that a timer tries again only at the end is that known. */
+  /** Answers that were never sent, each counted once; those that a timer tries again are counted at the end. */
   answersDropped = 0
   declare private readonly options: HostStackOptions
   /** Frames that arrived while nobody listened. */
