@@ -111,8 +111,15 @@ const kindChapters = (name: string, forms: ReadonlyArray<Node>): ReadonlyArray<s
     return [`## ${name}, kind ${kind}`, settingsTable(file, settings)]
   })
 
-const quantityAbout = ({ example, noun, units }: Quantity): string =>
-  `- a ${noun} in ${units.map(([unit]) => unit).join(", ")}, as in ${code(example)}`
+/** Other spellings, those that look alike once. */
+const aliasText = ({ aliases }: Quantity): string => {
+  const spellings = new Set([...aliases.keys()].map((alias) => alias.normalize("NFKC")))
+  return spellings.size === 0 ? "" : ` (also ${[...spellings].join(", ")})`
+}
+
+const quantityAbout = (quantity: Quantity): string =>
+  `- a ${quantity.noun} in ${quantity.units.map(([unit]) => unit).join(", ")}${aliasText(quantity)}, ` +
+  `as in ${code(quantity.example)}`
 
 const ABOUT = [
   `A scenario is a YAML or JSON file. It describes one world; each entry of \`runs\` changes some settings of that

@@ -1,11 +1,13 @@
 import { spawn, spawnSync } from "node:child_process"
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync
 } from "node:fs"
@@ -128,6 +130,13 @@ describe("results", { timeout: TIMEOUT_MS }, () => {
     expect([code, stdout]).toEqual([0, ""])
     expect(JSON.parse(readFileSync(join(folder, "result.json"), "utf8")).wall.seconds).toBeGreaterThan(0)
     expect(readdirSync(folder).filter((name) => name.endsWith(".tmp"))).toEqual([])
+  })
+
+  it.each([0o600, 0o664])("keep the mode of the file that they replace", async (mode) => {
+    const name = file("replaced.json", "")
+    chmodSync(join(folder, name), mode)
+    expect((await vnic(["run", "smoke", "--only", "direct", "--json", name, "--quiet"])).code).toBe(0)
+    expect(statSync(join(folder, name)).mode & 0o777).toBe(mode)
   })
 })
 

@@ -12,6 +12,9 @@ export interface OutputFile {
   readonly commit: (content: string | Uint8Array) => Effect.Effect<void, OutputUnwritable>
 }
 
+/** Of a file's mode, who may do what with it. */
+const MODE_BITS = 0o777
+
 /** Why the file system refused, in words. */
 export const reasonOf = (error: PlatformError): string => {
   switch (error.reason._tag) {
@@ -62,6 +65,10 @@ export const openOutput = Effect.fnUntraced(function* (
     files.writeFile(temporary, new Uint8Array(0), { flag: "wx" }).pipe(Effect.mapError(refused)),
     () => files.remove(temporary, { force: true }).pipe(Effect.ignore)
   )
+  // Whoever may read the file that is replaced, and nobody else, may read what replaces it.
+  if (existing._tag === "Some") {
+    yield* files.chmod(temporary, existing.value.mode & MODE_BITS).pipe(Effect.mapError(refused))
+  }
   return {
     commit: (content) =>
       write(temporary, content).pipe(
