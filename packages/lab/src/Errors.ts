@@ -25,13 +25,15 @@ export class ScenarioInvalid extends Data.TaggedError("ScenarioInvalid")<{
   }
 }
 
-/** Neither a file nor a built-in scenario has this name. */
+/** No built-in scenario has this name, and no file either where that would do. */
 export class ScenarioNotFound extends Data.TaggedError("ScenarioNotFound")<{
   readonly name: string
   readonly known: ReadonlyArray<string>
+  readonly mayBeFile: boolean
 }> {
   override get message(): string {
-    return `${this.name}: no such file, and no built-in scenario of that name; ${suggestion(this.name, this.known)}`
+    const nothing = this.mayBeFile ? "no such file, and no built-in scenario of that name" : "no built-in scenario"
+    return `${this.name}: ${nothing}; ${suggestion(this.name, this.known)}`
   }
 }
 

@@ -1,9 +1,10 @@
 /** What is wrong with a scenario: each thing once, however many runs have it, where it is written. */
 import type { Conflict } from "./Combinations.ts"
 import type { Problem } from "./Errors.ts"
-import { changeOf, locateIn, touches, type World } from "./Overrides.ts"
+import { changeOf, locateIn, touches, type World, WRITERS, writerOf } from "./Overrides.ts"
 import { abridged } from "./Names.ts"
 import type { FieldProblem } from "./Problems.ts"
+import type { FieldPath } from "./ScenarioSource.ts"
 
 /** A problem, and the runs that have it from settings of their own; none where it does not come from them alone. */
 interface Finding {
@@ -12,17 +13,32 @@ interface Finding {
   isShared: boolean
 }
 
-/** Whether a problem of a run's world comes from what the run changes, and does not say so by its place. */
-const isOwn = (world: World, problem: FieldProblem | Conflict): boolean => {
-  const { run } = world
-  if (run === undefined) return false
-  if ("involves" in problem) {
-    const involved = problem.involves.map((path) => path.split("."))
-    return run.changes.some(({ path }) => involved.some((other) => touches(path, other)))
-  }
-  // A field that is wrong without the run as well has been found before, in the world of the file.
-  const change = changeOf(world, problem.path)
-  return change === undefined || !run.changes.includes(change)
+/**
+ * Whether a problem of a run's world comes from what the run changes. A field that is wrong without the run as well has
+ * been found before, in the world of the file.
+ */
+const isOwn = ({ run }: World, problem: FieldProblem | Conflict): boolean => {
+  if (run === undefined || !("involves" in problem)) return run !== undefined
+  const involved = problem.involves.map((path) => path.split("."))
+  return run.changes.some(({ path }) => involved.some((other) => touches(path, other)))
+}
+
+/** Of the fields that a conflict involves the one whose writer is nearest to the command line, its own before others. */
+const blamed = (world: World, conflict: Conflict): FieldPath => {
+  const fields = [conflict.path, ...conflict.involves.map((path) => path.split("."))]
+  const nearness = fields.map((path) => WRITERS.indexOf(writerOf(world, path)))
+  return fields[nearness.indexOf(Math.max(...nearness))]!
+}
+
+/** The problem at the field that is written; what is wrong may be another one, which has its default. */
+const placed = (world: World, problem: FieldProblem | Conflict): Problem => {
+  const path = "involves" in problem ? blamed(world, problem) : problem.path
+  const [name, wrong] = [path, problem.path].map((one) => one.map(abridged).join(".")) as [string, string]
+  const flag = changeOf(world, path)
+  // A flag of its own says which setting it is.
+  const isSaid = flag?.isFlag === true && flag.path.join(".") === path.join(".")
+  const message = name === wrong ? problem.message : `does not go with ${wrong}: ${problem.message}`
+  return { where: locateIn(world, path, problem.part), path: isSaid ? "" : name, message }
 }
 
 const named = ({ isShared, problem, runs }: Finding): Problem => {
@@ -48,10 +64,9 @@ export class Findings {
 
   /** A problem of a world. */
   report(world: World, fieldProblem: FieldProblem | Conflict): void {
-    const { message, part, path } = fieldProblem
-    const problem = { where: locateIn(world, path, part), path: path.map(abridged).join("."), message }
+    const problem = placed(world, fieldProblem)
     // The same words are wrong in every run, but a combination may be impossible in each for a reason of its own.
-    const key = `${problem.where} ${problem.path} ${"involves" in fieldProblem ? message : ""}`
+    const key = `${problem.where} ${problem.path} ${"involves" in fieldProblem ? problem.message : ""}`
     const finding = this.found.get(key) ?? { problem, runs: [], isShared: false }
     this.found.set(key, finding)
     const name = world.run?.name

@@ -23,23 +23,38 @@ const settingsByKind = (world: SchemaAST.AST, path: FieldPath): ReadonlyMap<unkn
   return new Map(kinds.map((kind) => [kindOf(kind), new Set(fieldsOf(kind).map(({ name }) => name))]))
 }
 
+/** The kinds that know all these settings of a section; all kinds where none does. */
+export const kindsWith = (kinds: ReadonlyArray<SchemaAST.AST>, keys: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const knows = (ast: SchemaAST.AST): boolean => {
+    const known = fieldsOf(ast).map(({ name }) => name)
+    return keys.every((key) => known.includes(key))
+  }
+  const fitting = kinds.filter(knows)
+  return (fitting.length > 0 ? fitting : kinds).map(kindOf).filter((kind) => kind !== undefined)
+}
+
 const sectionAt = (root: Record<string, unknown>, path: FieldPath): Record<string, unknown> | undefined => {
   let value: unknown = root
   for (const name of path) value = isSection(value) && Object.hasOwn(value, name) ? value[name] : undefined
   return isSection(value) ? value : undefined
 }
 
+/** The kind that a section says it is. */
+export const writtenKind = (root: Record<string, unknown>, name: string): unknown => sectionAt(root, [name])?.["kind"]
+
 /**
- * Gives a section that does not say its kind the default one, unless it has settings that only other kinds know: then
- * the kind was forgotten.
+ * Gives a section that does not say its kind the default one, unless it has settings that only other kinds know, or was
+ * of another kind before it was written anew: then the kind was forgotten.
  */
 export const defaultKind = (
   world: SchemaAST.AST,
   root: Record<string, unknown>,
-  [name, kind]: readonly [section: string, kind: string]
+  [name, kind]: readonly [section: string, kind: string],
+  before: unknown = undefined
 ): void => {
   const section = sectionAt(root, [name])
   if (section === undefined || Object.hasOwn(section, "kind")) return
+  if (before !== undefined && before !== kind) return
   const settings = settingsByKind(world, [name])
   const others = [...settings.values()].flatMap((known) => [...known])
   const isOther = (key: string): boolean => others.includes(key) && settings.get(kind)?.has(key) !== true

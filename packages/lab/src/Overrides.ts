@@ -2,12 +2,14 @@
 import { parseDocument } from "yaml"
 import type { Problem } from "./Errors.ts"
 import { abridged } from "./Names.ts"
-import { type FieldPath, isSection, type ScenarioSource } from "./ScenarioSource.ts"
+import { exactNumber, type FieldPath, isSection, PARSE, type ScenarioSource } from "./ScenarioSource.ts"
 
 /** One changed field, and where the change is written. */
 export interface Change {
   readonly path: FieldPath
   readonly value: unknown
+  /** Whether a flag of the command line stands for this field alone. */
+  readonly isFlag?: true
   /** Where the field, or a field inside the changed section, is written. */
   readonly locate: (inside: FieldPath, part: "key" | "value") => string
 }
@@ -49,25 +51,32 @@ export const overlaps = (changes: ReadonlyArray<Change>): ReadonlyArray<Problem>
     return [{ where: locate([], "key"), path: path.join("."), message }]
   })
 
-/** A setting of the command line, `path=value`, with the flag that it came by if that is not `--set`. */
-export type Setting = string | { readonly flag: string; readonly text: string }
+/** What settings of the command line come by that have no flag of their own. */
+const SET = "--set"
 
-/** Reads a setting; its value is read as in a file. */
+/** A setting of the command line: `path=value`, or one that has a flag of its own. */
+export type Setting = string | { readonly flag: string; readonly path: string; readonly value: unknown }
+
+/** Reads a setting; the value of a text is read as in a file. */
 export const readSetting = (setting: Setting): Change | { readonly problem: Problem } => {
-  const { flag, text } = typeof setting === "string" ? { flag: "--set", text: setting } : setting
+  if (typeof setting !== "string") {
+    const { flag, path, value } = setting
+    return { path: path.split("."), value, isFlag: true, locate: () => flag }
+  }
+  const text = setting
   const equals = text.indexOf("=")
   const path = text.slice(0, equals).trim().split(".")
-  const document = parseDocument(text.slice(equals + 1), { prettyErrors: false })
+  const document = parseDocument(text.slice(equals + 1), PARSE)
   if (equals < 1 || document.errors.length > 0) {
     const message = "write path=value, as in nic.rx.descriptors=512 or link.mtu='1500 B'"
-    return { problem: { where: `${flag} ${abridged(text)}`, path: "", message } }
+    return { problem: { where: `${SET} ${abridged(text)}`, path: "", message } }
   }
   if (path[0] === "runs") {
     const message = "a setting changes all runs; write runs in a file, and choose among them with --only"
-    return { problem: { where: flag, path: path.join("."), message } }
+    return { problem: { where: SET, path: path.join("."), message } }
   }
-  const value: unknown = document.toJS({ maxAliasCount: 0 })
-  return { path, value, locate: () => flag }
+  const value: unknown = document.toJS({ maxAliasCount: 0, reviver: exactNumber })
+  return { path, value, locate: () => SET }
 }
 
 /** Changes one field in place, or says why it cannot be. */
@@ -112,13 +121,27 @@ export const changeOf = ({ changes, source }: World, path: FieldPath): Change | 
   return undefined
 }
 
-const isWritten = (root: Record<string, unknown>, path: FieldPath): boolean => {
-  let value: unknown = root
+const isWritten = (root: unknown, path: FieldPath): boolean => {
+  let value = root
   return path.every((name) => {
     if (!isSection(value) || !Object.hasOwn(value, name)) return false
     value = value[name]
     return true
   })
+}
+
+/** Who wrote the value that a field has in a world, from the farthest to the nearest of those who may. */
+export const WRITERS = ["nobody", "file", "run", "command line"] as const
+export type Writer = (typeof WRITERS)[number]
+
+/** Who wrote a field, or a field inside a section; nobody did where it has its default. */
+export const writerOf = ({ changes, root, run, source }: World, path: FieldPath): Writer => {
+  if (!isWritten(root, path)) return "nobody"
+  const change = changes.findLast((one) =>
+    writes(one, path) ? isWritten(one.value, path.slice(one.path.length)) : touches(one.path, path)
+  )
+  if (change !== undefined) return run?.changes.includes(change) === true ? "run" : "command line"
+  return isWritten(source.root, path) ? "file" : "nobody"
 }
 
 /** Where a field of a world is written: in the last change that writes it or comes near, else in the file. */

@@ -1,7 +1,7 @@
 /** From the issues of a Schema to messages that name a field and say what would be right. */
 import * as SchemaAST from "effect/SchemaAST"
 import type * as SchemaIssue from "effect/SchemaIssue"
-import { kindOf } from "./Kinds.ts"
+import { kindOf, kindsWith } from "./Kinds.ts"
 import { abridged, alternatives, nearestName, suggestion } from "./Names.ts"
 import { type FieldPath, isSection } from "./ScenarioSource.ts"
 
@@ -41,7 +41,7 @@ export const fieldProblems = (issue: SchemaIssue.Issue, data: unknown): Readonly
           message: unknownKey(path.at(-1) ?? "", part.ast)
         })
       case "MissingKey":
-        return void problems.push({ path, part: "key", message: "is missing" })
+        return void problems.push(missingKey(path, part.annotations?.["messageMissingKey"], data))
       case "InvalidType":
         return void problems.push({
           path,
@@ -80,6 +80,15 @@ const unknownKey = (key: string, ast: SchemaAST.AST): string => {
   return `${abridged(key)} is not a known key; ${suggestion(key, known)}`
 }
 
+/** What a section lacks is said of the kind that needs it, which is written where the key is not. */
+const missingKey = (path: FieldPath, what: unknown, data: unknown): FieldProblem => {
+  const kindPath = [...path.slice(0, -1), "kind"]
+  const kind = valueAt(data, kindPath)
+  if (typeof kind !== "string") return { path, part: "key", message: "is missing" }
+  const needed = typeof what === "string" ? `${path.join(".")}, ${what}` : path.join(".")
+  return { path: kindPath, part: "value", message: `${kind} needs ${needed}` }
+}
+
 /** A value that fits none of several: an unknown word, or a section of unknown kind. */
 const alternativeProblem = (ast: SchemaAST.Union, path: FieldPath, value: unknown): FieldProblem => {
   const words = ast.types.flatMap((type) => (SchemaAST.isLiteral(type) ? [String(type.literal)] : []))
@@ -91,7 +100,11 @@ const alternativeProblem = (ast: SchemaAST.Union, path: FieldPath, value: unknow
   const kindPath = [...path, "kind"]
   return "kind" in value
     ? { path: kindPath, part: "value", message: unknownWord(kinds, value["kind"]) }
-    : { path: kindPath, part: "key", message: `is missing; use ${alternatives(kinds)}` }
+    : {
+        path: kindPath,
+        part: "key",
+        message: `is missing; use ${alternatives(kindsWith(ast.types, Object.keys(value)))}`
+      }
 }
 
 const unknownWord = (words: ReadonlyArray<string>, value: unknown): string => {

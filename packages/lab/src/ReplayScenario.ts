@@ -23,16 +23,15 @@ export interface ReplayRequest {
 /** The default world with long rings, and a capture for traffic. */
 export const replayScenario = Effect.fnUntraced(function* ({ capture, rate, settings, strategy }: ReplayRequest) {
   const changes: Array<Setting> = []
-  if (rate !== undefined) changes.push({ flag: "--rate", text: `traffic.rate=${JSON.stringify(rate)}` })
-  if (strategy !== undefined) {
-    changes.push({ flag: "--strategy", text: `driver.strategy=${JSON.stringify(strategy)}` })
-    if (strategy === "direct") changes.push("iommu.kind=none", "dma.backend=direct")
-  }
+  if (rate !== undefined) changes.push({ flag: "--rate", path: "traffic.rate", value: rate })
+  if (strategy !== undefined) changes.push({ flag: "--strategy", path: "driver.strategy", value: strategy })
   changes.push(...(settings ?? []))
-  const text = JSON.stringify({ about: "Replay of a capture", nic: NIC, traffic: { kind: "replay", capture } })
+  const untranslated = strategy === "direct" ? { iommu: { kind: "none" }, dma: { backend: "direct" } } : {}
+  const traffic = { kind: "replay", capture }
+  const text = JSON.stringify({ about: "Replay of a capture", nic: NIC, ...untranslated, traffic })
   const scenario = yield* parseScenario(text, "replay", changes)
-  const { traffic } = scenario.base
-  if (traffic.kind === "replay" && traffic.capture === capture) return scenario
+  const { traffic: sent } = scenario.base
+  if (sent.kind === "replay" && sent.capture === capture) return scenario
   return yield* new FlagInvalid({
     flag: "--set",
     reason: "the traffic of a replay is its capture; for other traffic there is vnic run"

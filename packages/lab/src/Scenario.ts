@@ -16,7 +16,7 @@ import * as Schema from "effect/Schema"
 import { conflictsIn } from "./Combinations.ts"
 import { ScenarioInvalid } from "./Errors.ts"
 import { Findings } from "./Findings.ts"
-import { defaultKind, leaveKinds } from "./Kinds.ts"
+import { defaultKind, leaveKinds, writtenKind } from "./Kinds.ts"
 import { isRunName, runNameProblem } from "./Names.ts"
 import {
   applyChange,
@@ -191,16 +191,19 @@ const worldOf = (
 ): World => {
   const layers = [run?.changes ?? [], settings]
   const world: World = { source, root: structuredClone(root), changes: layers.flat(), run }
-  const writeKind = (): void => defaultKind(WorldOptions.ast, world.root, ["traffic", TRAFFIC_KIND])
+  const writeKind = (before?: unknown): void =>
+    defaultKind(WorldOptions.ast, world.root, ["traffic", TRAFFIC_KIND], before)
   writeKind()
+  let before: unknown
   for (const changes of layers) {
+    before = writtenKind(world.root, "traffic") ?? before
     leaveKinds(WorldOptions.ast, world.root, changes)
     leaveTableLock(world.root, changes)
     for (const change of changes) {
       const message = applyChange(world.root, change)
       if (message !== undefined) report(world, { path: change.path, part: "key", message })
     }
-    writeKind()
+    writeKind(before)
   }
   defaultTableLock(world.root)
   return world

@@ -19,10 +19,17 @@ export interface ScenarioSource {
 export const isSection = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** How YAML is parsed: whole numbers as they are written, however long. */
+export const PARSE = { prettyErrors: false, intAsBigInt: true } as const
+
+/** A number, unless digits of it would be lost: such a one is no value of any setting, and is shown as it is written. */
+export const exactNumber = (_key: unknown, value: unknown): unknown =>
+  typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value
+
 /** Reads YAML (JSON is YAML too), or says where the text breaks its rules. */
 export const readSource = (text: string, fileName: string): ScenarioSource | ReadonlyArray<Problem> => {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false })
+  const document = parseDocument(text, { ...PARSE, lineCounter: lines, uniqueKeys: false })
   const at = (offset: number): string => {
     const { col, line } = lines.linePos(offset)
     return `${fileName}:${line}:${col}`
@@ -42,7 +49,7 @@ export const readSource = (text: string, fileName: string): ScenarioSource | Rea
       message: `is written twice, here and in line ${lines.linePos(firstOffset).line}`
     }))
   }
-  const root = toPlain(() => document.toJS({ maxAliasCount: 100 }))
+  const root = toPlain(() => document.toJS({ maxAliasCount: 100, reviver: exactNumber }))
   if (!isSection(root)) {
     const message = "a scenario is a mapping of settings; `vnic show smoke` prints one to start from"
     return [{ where: `${fileName}:1:1`, path: "", message }]

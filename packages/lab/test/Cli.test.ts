@@ -143,10 +143,8 @@ describe("results", { timeout: TIMEOUT_MS }, () => {
 describe("bad input", { timeout: TIMEOUT_MS }, () => {
   const cases: ReadonlyArray<readonly [args: ReadonlyArray<string>, message: string]> = [
     [["run", "smok"], "smok: no such file, and no built-in scenario of that name; did you mean smoke?"],
-    [
-      ["show", "cascardo"],
-      "cascardo: no such file, and no built-in scenario of that name; did you mean cascardo-2013?"
-    ],
+    [["show", "cascardo"], "cascardo: no built-in scenario; did you mean cascardo-2013?"],
+    [["run", "smoke", "--seed", "abc"], "--seed: abc is not a count; write a whole number from 0 to 4294967295"],
     [["run", "smoke", "--only", "page-chnk"], "--only page-chnk: smoke has no such run; did you mean page-chunk?"],
     // What is wrong with runs that were not asked for does not hide it.
     [
@@ -166,13 +164,10 @@ describe("bad input", { timeout: TIMEOUT_MS }, () => {
     [["replay", "missing.pcap"], "missing.pcap: cannot be read: no such file or folder"],
     [
       ["replay", "missing.pcap", "--strategy", "page"],
-      "--strategy driver.strategy: page is not map-per-packet, page-chunk or direct; did you mean page-chunk?"
+      "--strategy: page is not map-per-packet, page-chunk or direct; did you mean page-chunk?"
     ],
-    [
-      ["replay", "missing.pcap", "--rate", "1 Gbps"],
-      "--rate traffic.rate: 1 Gbps: Gbps is not a unit of rate; did you mean Gb/s?"
-    ],
-    [["replay", "missing.pcap", "--rate", "-1 Gb/s"], "--rate traffic.rate: -1 Gb/s is too small; at least 1 b/s"]
+    [["replay", "missing.pcap", "--rate", "1 Gbps"], "--rate: 1 Gbps: Gbps is not a unit of rate; did you mean Gb/s?"],
+    [["replay", "missing.pcap", "--rate", "-1 Gb/s"], "--rate: -1 Gb/s is too small; at least 1 b/s"]
   ]
   it.each(cases)("%j", async (args, message) => {
     expect(await vnic(args)).toEqual({ code: 1, stdout: "", stderr: `${message}\n` })

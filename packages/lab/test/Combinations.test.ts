@@ -20,7 +20,7 @@ describe("impossible combinations", () => {
     ],
     [
       "iommu: { kind: none }",
-      "dma.backend: iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
+      "iommu.kind: does not go with dma.backend: iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
     ],
     [
       "dma: { backend: window }\niommu: { kind: none }",
@@ -49,11 +49,12 @@ describe("impossible combinations", () => {
     ["iommu: { kind: vtd }", "iommu.kind: vtd is not what power7-pseries has; set iommu.kind: tce, or another profile"],
     [
       "profile: x86-sandybridge",
-      "iommu.kind: tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
+      "profile: does not go with iommu.kind: tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
     ],
     [
       "profile: x86-sandybridge\niommu: { kind: none }",
-      "dma.backend: iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: vtd"
+      "iommu.kind: does not go with dma.backend: " +
+        "iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: vtd"
     ],
     ["nic: { queues: 9 }", "nic.queues: 9 queues need a CPU each, and host.cpus is 8; at most 8"],
     ["host: { cpus: 64 }", "host.cpus: 64 is more than the 32 hardware threads of power7-pseries"],
@@ -83,7 +84,7 @@ describe("impossible combinations", () => {
     ["traffic: { kind: open-loop, rate: 20 Gb/s }", "traffic.rate: 20 Gb/s is more than the link's 10 Gb/s"],
     [
       "link: { mtu: 1000 B }\ntraffic: { kind: open-loop }",
-      "traffic.sizes: imix, with frames of 1518 B, is too large; at most 1018 B, the longest at link.mtu 1000 B"
+      "link.mtu: does not go with traffic.sizes: imix, with frames of 1518 B, is too large; at most 1018 B, the longest at link.mtu 1000 B"
     ]
   ])("%j", (text, message) => {
     const found = problems(text)
@@ -158,6 +159,20 @@ describe("impossible combinations", () => {
     ]) {
       expect(problems(text)).toEqual([])
     }
+  })
+
+  it("are placed where a setting is written that they come from, nearest to the command line", () => {
+    const queues = "nic.queues: 8 queues need a CPU each, and host.cpus is 1; at most 1"
+    expect(problems("nic: { queues: 8 }\nruns: { x: { host.cpus: 1 } }")).toEqual([
+      `mine.yaml:2:25 host.cpus: does not go with ${queues} (run x)`
+    ])
+    expect(problems("nic: { queues: 8 }\nhost: { cpus: 1 }")).toEqual([`mine.yaml:1:16 ${queues}`])
+    expect(problems("host: { cpus: 1 }")).toEqual([`mine.yaml:1:15 host.cpus: does not go with ${queues}`])
+    expect(problems("nic: { queues: 8 }", ["host.cpus=1"])).toEqual([`--set host.cpus: does not go with ${queues}`])
+    const iommu = "iommu.kind: tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
+    expect(problems("iommu: { kind: tce }\nruns: { a: { profile: x86-sandybridge }, b: {} }")).toEqual([
+      `mine.yaml:2:23 profile: does not go with ${iommu} (run a)`
+    ])
   })
 
   it("are judged after a run's changes", () => {

@@ -89,6 +89,12 @@ describe("refused", () => {
     [{ pattern: "" }, "--pattern: needs one of once, fifo:N, two-rings:N or random:N"],
     [{ delay: " " }, "--delay: needs a value"],
     [{ flush: "lazy-global", line: "bitmap" }, "--flush: TCE tables need no flush"],
+    [
+      { flush: "lazy-global", line: "iommu-only", profile: "x86-sandybridge" },
+      "--flush: iommu-only goes past the DMA API, which has the flush policies; use another line"
+    ],
+    [{ ops: "many" }, "--ops: many is not a whole number from 1 to 1000000000000"],
+    [{ seed: "18446744073709551616" }, "--seed: 18446744073709551616 is not a whole number from 0 to 4294967295"],
     [{ profile: "power7" }, "--profile: power7 is unknown; did you mean power7-pseries?"],
     [{ profile: "power7-pseries", line: "rbtree-x86" }, "--profile: rbtree-x86 is a line of x86-sandybridge"],
     [{ seed: -1 }, "--seed: -1 is not a whole number"]

@@ -100,8 +100,8 @@ describe("settings of the command line", () => {
       "--set nic.rx.descriptors: 100 is not a multiple of 8; 96 or 104 would do",
       "--set driver.stategy: stategy is not a known key; did you mean strategy?"
     ])
-    expect(problems(cascardo, [{ flag: "--seed", text: "seed=-1" }])).toEqual([
-      "--seed seed: -1 is too small; at least 0"
+    expect(problems(cascardo, [{ flag: "--seed", path: "seed", value: -1 }])).toEqual([
+      "--seed: -1 is too small; at least 0"
     ])
   })
 
@@ -112,10 +112,22 @@ describe("settings of the command line", () => {
     expect(trafficOf("runs: { a: { traffic.streams: 4 } }", [])).toMatchObject({ kind: "closed-loop", streams: 4 })
     expect(trafficOf("traffic: { streams: 4 }", ["traffic.kind=open-loop"])).toMatchObject({ kind: "open-loop" })
     // What only other kinds know says that theirs was forgotten.
-    const missing = "traffic.kind: is missing; use closed-loop, open-loop or replay"
-    expect(problems("seed: 1", ["traffic.flows=4"])).toEqual([`--set ${missing}`])
-    expect(problems("seed: 1\ntraffic: { rate: line }")).toEqual([`mine.yaml:2:1 ${missing}`])
-    expect(problems("runs: { a: { traffic.rate: line } }")).toEqual([`mine.yaml:1:14 ${missing}`])
+    const missing = "traffic.kind: is missing; use"
+    expect(problems("seed: 1", ["traffic.flows=4"])).toEqual([`--set ${missing} open-loop`])
+    expect(problems("seed: 1\ntraffic: { rate: line }")).toEqual([`mine.yaml:2:1 ${missing} open-loop or replay`])
+    expect(problems("runs: { a: { traffic.rate: line } }")).toEqual([
+      `mine.yaml:1:14 ${missing} open-loop or replay (run a)`
+    ])
+    // Nor is what was of another kind made a closed loop because a run writes it anew.
+    const open = "traffic: { kind: open-loop }\nruns: { a: { traffic: { streams: 4 } } }"
+    expect(problems(open)).toEqual([`mine.yaml:2:14 ${missing} closed-loop (run a)`])
+    expect(trafficOf("runs: { a: { traffic: { streams: 4 } } }", [])).toMatchObject({ kind: "closed-loop" })
+  })
+
+  it("of a kind that needs more say so where the kind is written", () => {
+    const needs = "traffic.kind: replay needs traffic.capture, the name of a classic pcap file"
+    expect(problems(cascardo, ["traffic.kind=replay"])).toEqual([`--set ${needs}`])
+    expect(problems("runs: { a: { traffic.kind: replay } }")).toEqual([`mine.yaml:1:28 ${needs} (run a)`])
   })
 
   it("of another kind leave the settings of the old kind behind", () => {
@@ -195,7 +207,8 @@ describe("bad input", () => {
       "mine.yaml:7:17 host.memory: -3 MiB is too small; at least 1 MiB",
       "mine.yaml:8:36 iommu.multiTse: multiTse is not a known key; did you mean multiTce?",
       "mine.yaml:11:89 traffic.window: 64 has no unit; a size needs B, KiB, MiB, GiB or TiB, as in 64 KiB",
-      "mine.yaml:15:34 driver.strategy: page-chnk is not map-per-packet, page-chunk or direct; did you mean page-chunk?"
+      "mine.yaml:15:34 driver.strategy: page-chnk is not map-per-packet, page-chunk or direct; did you mean page-chunk? " +
+        "(run page-chunk)"
     ])
   })
 
@@ -241,22 +254,36 @@ describe("bad input", () => {
       "traffic: { kind: clsed-loop }",
       "mine.yaml:1:18 traffic.kind: clsed-loop is not closed-loop, open-loop or replay; did you mean closed-loop?"
     ],
-    ["traffic: { flows: 2 }", "mine.yaml:1:1 traffic.kind: is missing; use closed-loop, open-loop or replay"],
-    ["traffic: { kind: replay }", "mine.yaml:1:1 traffic.capture: is missing"],
+    ["traffic: { flows: 2 }", "mine.yaml:1:1 traffic.kind: is missing; use open-loop"],
+    [
+      "traffic: { flows: 2, streams: 2 }",
+      "mine.yaml:1:1 traffic.kind: is missing; use closed-loop, open-loop or replay"
+    ],
+    [
+      "traffic: { kind: replay }",
+      "mine.yaml:1:18 traffic.kind: replay needs traffic.capture, the name of a classic pcap file"
+    ],
+    [
+      "seed: 18446744073709551616",
+      "mine.yaml:1:7 seed: 18446744073709551616 is not a count; write a whole number from 0 to 4294967295"
+    ],
     [
       "traffic: { kind: open-loop, sizes: imxi }",
       "mine.yaml:1:36 traffic.sizes: imxi is not imix or a size as in 64 KiB"
     ],
     ["runs: { a: 3 }", "mine.yaml:1:12 runs.a: 3 is not a section with settings"],
-    ["runs: { a: { nic.quues: 3 } }", "mine.yaml:1:14 nic.quues: quues is not a known key; did you mean queues?"],
+    [
+      "runs: { a: { nic.quues: 3 } }",
+      "mine.yaml:1:14 nic.quues: quues is not a known key; did you mean queues? (run a)"
+    ],
     [
       "runs: { a: { seed.b: 3 } }",
-      "mine.yaml:1:14 seed: a section is not a count; write a whole number from 0 to 4294967295"
+      "mine.yaml:1:14 seed: a section is not a count; write a whole number from 0 to 4294967295 (run a)"
     ],
     [
       "runs: { a: { __proto__.x: 3 } }",
       "mine.yaml:1:14 __proto__: __proto__ is not a known key; " +
-        "use about, profile, seed, measure, link, nic, host, iommu, dma, driver or traffic"
+        "use about, profile, seed, measure, link, nic, host, iommu, dma, driver or traffic (run a)"
     ],
     [
       "runs:\n  a: { nic.rx.descriptors: 128, nic.rx: { descriptors: 64 } }",
@@ -314,7 +341,7 @@ describe("runs of a file", () => {
     expect(onlyProblems(cascardo, ["dma.backend=window"], ["direct"])).toEqual([`--set ${direct} (run direct)`])
     const text = "runs: { a: { nic.queues: 99 }, b: { nic.quues: 3 } }"
     expect(onlyProblems(text, [], ["b"])).toEqual([
-      "mine.yaml:1:37 nic.quues: quues is not a known key; did you mean queues?"
+      "mine.yaml:1:37 nic.quues: quues is not a known key; did you mean queues? (run b)"
     ])
   })
 

@@ -87,7 +87,7 @@ export type OpenLoopOptions = typeof OpenLoopOptions.Type
 export const ReplayOptions = withUnitKeys(
   {
     kind: Schema.Literal("replay"),
-    capture: Schema.NonEmptyString,
+    capture: Schema.NonEmptyString.pipe(Schema.annotateKey({ messageMissingKey: "the name of a classic pcap file" })),
     rate: quantityOrWord(rateQuantity, ["as-captured", "line"], [1, TERABIT]).pipe(
       Schema.withDecodingDefaultKey(Effect.succeed("as-captured"))
     )

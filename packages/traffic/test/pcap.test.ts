@@ -191,6 +191,16 @@ describe("what is wrong with a file", () => {
     ["a record beyond the snap length", changed(16, 40, 0, 0, 0), { reason: "RecordTooLong", offset: 32, record: 1 }],
     ["more kept than there was", changed(24 + 12, 50, 0), { reason: "RecordTooLong", offset: 32, record: 1 }],
     [
+      "a frame that may have its check sequence",
+      changed(second + 12, 0xee, 0x05),
+      { expected: "at most 1514, or 1518 with a VLAN tag; if it has its check sequence, strip that with editcap -C -4" }
+    ],
+    [
+      "a frame of several segments",
+      changed(second + 12, 0xef, 0x05),
+      { expected: "at most 1514, or 1518 with a VLAN tag; capture with segmentation offloads off" }
+    ],
+    [
       "a frame that is too long",
       changed(second + 12, 0xeb, 0x05),
       { reason: "FrameTooLong", offset: second + 12, record: 2 }

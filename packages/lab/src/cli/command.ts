@@ -37,7 +37,7 @@ const set = Flag.String("set").pipe(
   Flag.atLeast(0)
 )
 
-const seed = Flag.Int("seed").pipe(
+const seed = Flag.String("seed").pipe(
   Flag.withMetavar("N"),
   Flag.withDescription("Seed in place of the scenario's"),
   Flag.optional
@@ -134,7 +134,7 @@ const optionalText = (name: string, metavar: string, description: string) =>
   Flag.String(name).pipe(Flag.withMetavar(metavar), Flag.withDescription(description), Flag.optional)
 
 const optionalNumber = (name: string, description: string) =>
-  Flag.Int(name).pipe(Flag.withMetavar("N"), Flag.withDescription(description), Flag.optional)
+  Flag.String(name).pipe(Flag.withMetavar("N"), Flag.withDescription(description), Flag.optional)
 
 const contention = Command.make(
   "contention",

@@ -19,15 +19,15 @@ import { openFlag, refuseOverwriting } from "./outputs.ts"
 export interface ContentionInput {
   readonly line: Option.Option<string>
   readonly threads: Option.Option<string>
-  readonly ops: Option.Option<number>
+  readonly ops: Option.Option<string>
   readonly pattern: Option.Option<string>
-  readonly granule: Option.Option<number>
+  readonly granule: Option.Option<string>
   readonly direction: Option.Option<string>
-  readonly maskBits: Option.Option<number>
+  readonly maskBits: Option.Option<string>
   readonly delay: Option.Option<string>
   readonly flush: Option.Option<string>
   readonly profile: Option.Option<string>
-  readonly seed: Option.Option<number>
+  readonly seed: Option.Option<string>
   readonly exact: boolean
   readonly json: Option.Option<string>
   readonly plot: Option.Option<string>

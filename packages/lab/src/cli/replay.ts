@@ -12,7 +12,7 @@ export interface ReplayInput {
   readonly strategy: Option.Option<string>
   readonly rate: Option.Option<string>
   readonly set: ReadonlyArray<string>
-  readonly seed: Option.Option<number>
+  readonly seed: Option.Option<string>
   readonly out: Option.Option<string>
   readonly json: Option.Option<string>
   readonly reproducible: boolean

@@ -12,17 +12,23 @@ export interface RunInput {
   readonly scenario: string
   readonly only: ReadonlyArray<string>
   readonly set: ReadonlyArray<string>
-  readonly seed: Option.Option<number>
+  readonly seed: Option.Option<string>
   readonly json: Option.Option<string>
   readonly reproducible: boolean
   readonly quiet: boolean
+}
+
+/** A number as it is written; what is none stays a text, and no digit of a long one is lost. */
+const numberOf = (text: string): unknown => {
+  if (/^\d+$/u.test(text) && !Number.isSafeInteger(Number(text))) return BigInt(text)
+  return text.trim() === "" || Number.isNaN(Number(text)) ? text : Number(text)
 }
 
 /** Settings by `--set`, and by `--seed`, which is short for one. */
 export const settingsOf = ({ seed, set }: Pick<RunInput, "set" | "seed">): ReadonlyArray<Setting> =>
   Option.match(seed, {
     onNone: () => set,
-    onSome: (value) => [...set, { flag: "--seed", text: `seed=${value}` }]
+    onSome: (value) => [...set, { flag: "--seed", path: "seed", value: numberOf(value) }]
   })
 
 const refuseUnknown = Effect.fnUntraced(function* (scenario: Scenario) {

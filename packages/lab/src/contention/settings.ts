@@ -10,15 +10,15 @@ import { parsePattern, type Pattern } from "./patterns.ts"
 export interface Written {
   readonly line?: string | undefined
   readonly threads?: string | undefined
-  readonly ops?: number | undefined
+  readonly ops?: number | string | undefined
   readonly pattern?: string | undefined
-  readonly granule?: number | undefined
+  readonly granule?: number | string | undefined
   readonly direction?: string | undefined
-  readonly maskBits?: number | undefined
+  readonly maskBits?: number | string | undefined
   readonly delay?: string | undefined
   readonly flush?: string | undefined
   readonly profile?: string | undefined
-  readonly seed?: number | undefined
+  readonly seed?: number | string | undefined
   readonly exact?: boolean | undefined
 }
 
@@ -57,19 +57,21 @@ const invalid = (flag: string, reason: string): never => {
   throw new FlagInvalid({ flag, reason })
 }
 
-const whole = (flag: string, value: number, low: number, high: number, why = ""): number =>
-  Number.isInteger(value) && value >= low && value <= high
-    ? value
-    : invalid(flag, `${value} is not a whole number from ${low} to ${high}${why}`)
-
-const maskBitsOf = (value: number): number => {
-  const why = "; the bus addresses of every platform here end at 4 GiB"
-  return whole("--mask-bits", value, MASK_BITS_MIN, MASK_BITS_MAX, value > MASK_BITS_MAX ? why : "")
-}
-
 /** A flag's text, which may not be empty. */
 const given = (flag: string, written: string): string =>
   written.trim() === "" ? invalid(flag, "needs a value, and has none") : written
+
+const whole = (flag: string, written: number | string, low: number, high: number, why = ""): number => {
+  const value = Number(given(flag, String(written)))
+  return Number.isInteger(value) && value >= low && value <= high
+    ? value
+    : invalid(flag, `${written} is not a whole number from ${low} to ${high}${why}`)
+}
+
+const maskBitsOf = (written: number | string): number => {
+  const why = "; the bus addresses of every platform here end at 4 GiB"
+  return whole("--mask-bits", written, MASK_BITS_MIN, MASK_BITS_MAX, Number(written) > MASK_BITS_MAX ? why : "")
+}
 
 const word = <Word extends string>(flag: string, written: string, words: ReadonlyArray<Word>): Word =>
   words.find((known) => known === given(flag, written)) ??
@@ -125,9 +127,11 @@ export const iommuKindOf = (profile: string): "tce" | "vtd" => findProfile(profi
 const flushed = (lines: ReadonlyArray<Line>, written: string): ReadonlyArray<Line> => {
   const flush = word("--flush", written, Object.keys(flushDescriptions) as ReadonlyArray<DmaOptions["flush"]>)
   const has = (line: Line): boolean => line.path === "dma" && iommuKindOf(line.profile) === "vtd"
-  if (flush === "strict" && !lines.some(has)) return lines
-  if (!lines.some(has)) invalid("--flush", "TCE tables need no flush; use it with lines on x86-sandybridge")
-  return lines.map((line) => (has(line) ? { ...line, flush } : line))
+  if (lines.some(has)) return lines.map((line) => (has(line) ? { ...line, flush } : line))
+  if (flush === "strict") return lines
+  return lines.some(({ path }) => path === "dma")
+    ? invalid("--flush", "TCE tables need no flush; use it with lines on x86-sandybridge")
+    : invalid("--flush", `${lines[0]!.name} goes past the DMA API, which has the flush policies; use another line`)
 }
 
 const patternOf = (text: string): Pattern => {

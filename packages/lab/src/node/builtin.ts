@@ -30,11 +30,11 @@ export const builtinNames = Effect.gen(function* () {
     .toSorted()
 })
 
-/** The text of a built-in scenario. */
-export const readBuiltin = Effect.fnUntraced(function* (name: string) {
+/** The text of a built-in scenario; whoever would take a file as well says so. */
+export const readBuiltin = Effect.fnUntraced(function* (name: string, mayBeFile = false) {
   const path = yield* Path.Path
   const known = yield* builtinNames
-  if (!known.includes(name)) return yield* new ScenarioNotFound({ name, known })
+  if (!known.includes(name)) return yield* new ScenarioNotFound({ name, known, mayBeFile })
   return yield* read(path.join(FOLDER, `${name}${EXTENSION}`), `${name}${EXTENSION}`)
 })
 
@@ -54,6 +54,6 @@ export const readScenario = Effect.fnUntraced(function* (fileOrName: string) {
   const files = yield* FileSystem.FileSystem
   const exists = yield* files.exists(fileOrName).pipe(Effect.orElseSucceed(() => false))
   const isFile = exists && !(yield* builtinNames).includes(fileOrName)
-  const found: ScenarioText = yield* isFile ? read(fileOrName, fileOrName) : readBuiltin(fileOrName)
+  const found: ScenarioText = yield* isFile ? read(fileOrName, fileOrName) : readBuiltin(fileOrName, true)
   return isFile ? { ...found, file: fileOrName } : found
 })

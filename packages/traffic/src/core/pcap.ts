@@ -25,6 +25,7 @@ const ETHERNET_HEADER_BYTES = 14
 /** Without check sequence: an MTU of 1500, and four bytes more with a VLAN tag. */
 const FRAME_BYTES_MAX = 1514
 const VLAN_FRAME_BYTES_MAX = 1518
+const CHECK_BYTES = 4
 const TYPE_OFFSET = 12
 const TYPE_VLAN = 0x8100
 
@@ -262,7 +263,12 @@ function findRecordProblem(
   const isTagged = kept >= ETHERNET_HEADER_BYTES && view.getUint16(typeAt) === TYPE_VLAN
   const longest = isTagged ? VLAN_FRAME_BYTES_MAX : FRAME_BYTES_MAX
   if (length > longest) {
-    const expected = `at most ${longest}; capture with segmentation offloads off`
+    const limit = isTagged ? `${longest} with a VLAN tag` : `${longest}, or ${VLAN_FRAME_BYTES_MAX} with a VLAN tag`
+    const remedy =
+      length === longest + CHECK_BYTES
+        ? "if it has its check sequence, strip that with editcap -C -4"
+        : "capture with segmentation offloads off"
+    const expected = `at most ${limit}; ${remedy}`
     return problem("FrameTooLong", offset + 12, `a frame of ${length} bytes`, expected)
   }
   return undefined
