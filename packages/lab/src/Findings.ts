@@ -74,6 +74,10 @@ export class Findings {
     else if (!finding.runs.includes(name)) finding.runs.push(name)
   }
 
+  get isEmpty(): boolean {
+    return this.found.size === 0
+  }
+
   /** By line and column. */
   inOrder(): ReadonlyArray<Problem> {
     return [...this.found.values()].map(named).toSorted((one, other) => {

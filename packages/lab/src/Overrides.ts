@@ -79,6 +79,20 @@ export const readSetting = (setting: Setting): Change | { readonly problem: Prob
   return { path, value, locate: () => SET }
 }
 
+/** What a flag of its own and another setting say both: one would be lost. */
+export const repetitions = (changes: ReadonlyArray<Change>): ReadonlyArray<Problem> =>
+  changes
+    .filter(({ isFlag }) => isFlag)
+    .flatMap((flag) =>
+      changes
+        .filter((other) => other !== flag && touches(other.path, flag.path))
+        .map(({ locate, path }) => ({
+          where: locate([], "key"),
+          path: path.join("."),
+          message: `is what ${flag.locate([], "key")} says as well; write one of them`
+        }))
+    )
+
 /** Changes one field in place, or says why it cannot be. */
 export const applyChange = (root: Record<string, unknown>, { path, value }: Change): string | undefined => {
   let parent = root

@@ -17,6 +17,7 @@ import { conflictsIn } from "./Combinations.ts"
 import { ScenarioInvalid } from "./Errors.ts"
 import { Findings } from "./Findings.ts"
 import { defaultKind, leaveKinds, writtenKind } from "./Kinds.ts"
+import { findIdle, type GoodWorld } from "./IdleSettings.ts"
 import { isRunName, runNameProblem } from "./Names.ts"
 import {
   applyChange,
@@ -24,6 +25,7 @@ import {
   locateIn,
   overlaps,
   readSetting,
+  repetitions,
   runChanges,
   type Setting,
   touches,
@@ -145,6 +147,8 @@ const checked = (
     else changes.push(change)
   }
 
+  for (const problem of repetitions(changes)) findings.add(problem)
+
   const base = decodeAll(worldOf(source, source.root, undefined, changes, report), decodeScenario, report)
   const written = isSection(source.root["runs"]) ? source.root["runs"] : {}
   const { runs: _, ...root } = source.root
@@ -156,14 +160,16 @@ const checked = (
     const where = source.locate(["runs", name], "key")
     if (!isRunName(name)) findings.add({ where, path: "runs", message: runNameProblem(name) })
   }
-  const runs = (writtenRuns.length === 0 ? [undefined] : chosen).flatMap((run) => {
+  const worlds = (writtenRuns.length === 0 ? [undefined] : chosen).flatMap((run) => {
     for (const problem of overlaps(run?.changes ?? [])) findings.add(problem)
     const world = worldOf(source, root, run, changes, report)
     const scenario = checkWorld(world, report)
-    if (scenario === undefined) return []
-    const locate = (setting: string): string => locateIn(world, setting.split("."), "value")
-    return [{ name: run?.name ?? scenario.driver.strategy, scenario, locate }]
+    return scenario === undefined ? [] : [{ world, scenario }]
   })
+  // Of a world with mistakes it is not known what has an effect in it.
+  const ownWorlds = () => [undefined, ...writtenRuns].flatMap((run) => goodWorld(worldOf(source, root, run, [])))
+  const idle = findings.isEmpty ? findIdle(worlds, ownWorlds) : []
+  for (const { conflict, world } of idle) report(world, conflict)
 
   const problems = findings.inOrder()
   if (problems.length > 0 || base === undefined) return Effect.fail(new ScenarioInvalid({ problems }))
@@ -175,7 +181,11 @@ const checked = (
     only,
     base: world,
     overrides,
-    runs
+    runs: worlds.map(({ scenario, world: of }) => ({
+      name: of.run?.name ?? scenario.driver.strategy,
+      scenario,
+      locate: (setting) => locateIn(of, setting.split("."), "value")
+    }))
   })
 }
 
@@ -187,7 +197,7 @@ const worldOf = (
   root: Record<string, unknown>,
   run: WrittenRun | undefined,
   settings: ReadonlyArray<Change>,
-  report: Report
+  report: Report = () => undefined
 ): World => {
   const layers = [run?.changes ?? [], settings]
   const world: World = { source, root: structuredClone(root), changes: layers.flat(), run }
@@ -218,6 +228,12 @@ const decodeAll = <A>(
   if (Result.isSuccess(result)) return result.success
   for (const problem of fieldProblems(result.failure.issue, world.root)) report(world, problem)
   return undefined
+}
+
+/** The world with what it means, if that is known. */
+const goodWorld = (world: World): ReadonlyArray<GoodWorld> => {
+  const result = decodeWorld(world.root)
+  return Result.isSuccess(result) ? [{ world, scenario: result.success }] : []
 }
 
 /** Checks fields, then combinations; of fields that are wrong the defaults take part in the combinations. */

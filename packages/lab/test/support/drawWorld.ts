@@ -34,6 +34,8 @@ export const drawWorld = (seed: number): Record<string, unknown> => {
     flows,
     placement
   }
+  const translated = (lockAcrossTableWrite: string) =>
+    isOther ? { backend: "window", debug: true } : { backend: "iommu", lockAcrossTableWrite, debug: true }
   return {
     seed,
     measure: { warmUp: pick("0 ms", "1 ms"), duration: pick("1 ms", "2 ms") },
@@ -45,9 +47,7 @@ export const drawWorld = (seed: number): Record<string, unknown> => {
     },
     host: { memory: "128 MiB", cpus: Math.min(32, queues * pick(1, 1, 2) + pick(0, 1)) },
     iommu: isDirect ? { kind: "none" } : { kind: "tce", window: pick("256 MiB", "1 GiB"), multiTce: pick(true, false) },
-    dma: isDirect
-      ? { backend: isOther ? "bounce" : "direct" }
-      : { backend: isOther ? "window" : "iommu", lockAcrossTableWrite: pick("both", "unmap", "none"), debug: true },
+    dma: isDirect ? { backend: isOther ? "bounce" : "direct" } : translated(pick("both", "unmap", "none")),
     driver: { strategy, budget: pick(1, 8, 64, 300), tx: { small: pick("copy", "map") } },
     traffic: pick(true, false) ? closedLoop : openLoop
   }
