@@ -23,7 +23,7 @@ const isOwn = ({ run }: World, problem: FieldProblem | Conflict): boolean => {
   return run.changes.some(({ path }) => involved.some((other) => touches(path, other)))
 }
 
-/** Of the fields that a conflict involves the one whose writer is nearest to the command line, its own before others. */
+/** Of a conflict's fields the one whose writer is nearest to the command line, that of the message before others. */
 const blamed = (world: World, conflict: Conflict): FieldPath => {
   const fields = [conflict.path, ...conflict.involves.map((path) => path.split("."))]
   const nearness = fields.map((path) => WRITERS.indexOf(writerOf(world, path)))
@@ -31,7 +31,7 @@ const blamed = (world: World, conflict: Conflict): FieldPath => {
 }
 
 /** The problem at the field that is written; what is wrong may be another one, which has its default. */
-const placed = (world: World, problem: FieldProblem | Conflict): Problem => {
+export const placed = (world: World, problem: FieldProblem | Conflict): Problem => {
   const path = "involves" in problem ? blamed(world, problem) : problem.path
   const [name, wrong] = [path, problem.path].map((one) => one.map(abridged).join(".")) as [string, string]
   const flag = changeOf(world, path)

@@ -73,8 +73,8 @@ const writtenIn = (worlds: ReadonlyArray<GoodWorld>): ReadonlyArray<Written> =>
   )
 
 /**
- * What is written, and has an effect in none of the worlds that it is written for. `others` are those of the file alone:
- * what the command line leaves without effect is the file's own affair. They are made only if anything is idle.
+ * What is written, and has an effect in none of the worlds that it is written for. `others` are those of the file
+ * alone: what the command line leaves without effect there is not to blame. They are made only if anything is idle.
  */
 export const findIdle = (
   worlds: ReadonlyArray<GoodWorld>,

@@ -14,8 +14,8 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { conflictsIn } from "./Combinations.ts"
-import { ScenarioInvalid } from "./Errors.ts"
-import { Findings } from "./Findings.ts"
+import { type Problem, ScenarioInvalid } from "./Errors.ts"
+import { Findings, placed } from "./Findings.ts"
 import { defaultKind, leaveKinds, writtenKind } from "./Kinds.ts"
 import { findIdle, type GoodWorld } from "./IdleSettings.ts"
 import { isRunName, runNameProblem } from "./Names.ts"
@@ -75,6 +75,8 @@ export interface ResolvedRun {
   readonly scenario: ResolvedScenario
   /** Where a setting is written, as messages say it: `mine.yaml:4:22`, or `--set`. */
   readonly locate: (setting: string) => string
+  /** What is wrong with a setting, placed where it is written. */
+  readonly problem: (setting: string, message: string) => Problem
 }
 
 /** A checked scenario file. */
@@ -184,7 +186,8 @@ const checked = (
     runs: worlds.map(({ scenario, world: of }) => ({
       name: of.run?.name ?? scenario.driver.strategy,
       scenario,
-      locate: (setting) => locateIn(of, setting.split("."), "value")
+      locate: (setting) => locateIn(of, setting.split("."), "value"),
+      problem: (setting, message) => placed(of, { path: setting.split("."), part: "value", message })
     }))
   })
 }

@@ -22,7 +22,7 @@ export const isSection = (value: unknown): value is Record<string, unknown> =>
 /** How YAML is parsed: whole numbers as they are written, however long. */
 export const PARSE = { prettyErrors: false, intAsBigInt: true } as const
 
-/** A number, unless digits of it would be lost: such a one is no value of any setting, and is shown as it is written. */
+/** A number, unless digits of it would be lost: that is no value of any setting, and is shown as it is written. */
 export const exactNumber = (_key: unknown, value: unknown): unknown =>
   typeof value === "bigint" && Number.isSafeInteger(Number(value)) ? Number(value) : value
 

@@ -20,7 +20,8 @@ describe("impossible combinations", () => {
     ],
     [
       "iommu: { kind: none }",
-      "iommu.kind: does not go with dma.backend: iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
+      "iommu.kind: does not go with dma.backend: " +
+        "iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
     ],
     [
       "dma: { backend: window }\niommu: { kind: none }",
@@ -49,7 +50,8 @@ describe("impossible combinations", () => {
     ["iommu: { kind: vtd }", "iommu.kind: vtd is not what power7-pseries has; set iommu.kind: tce, or another profile"],
     [
       "profile: x86-sandybridge",
-      "profile: does not go with iommu.kind: tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
+      "profile: does not go with iommu.kind: " +
+        "tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
     ],
     [
       "profile: x86-sandybridge\niommu: { kind: none }",
@@ -84,7 +86,8 @@ describe("impossible combinations", () => {
     ["traffic: { kind: open-loop, rate: 20 Gb/s }", "traffic.rate: 20 Gb/s is more than the link's 10 Gb/s"],
     [
       "link: { mtu: 1000 B }\ntraffic: { kind: open-loop }",
-      "link.mtu: does not go with traffic.sizes: imix, with frames of 1518 B, is too large; at most 1018 B, the longest at link.mtu 1000 B"
+      "link.mtu: does not go with traffic.sizes: " +
+        "imix, with frames of 1518 B, is too large; at most 1018 B, the longest at link.mtu 1000 B"
     ]
   ])("%j", (text, message) => {
     const found = problems(text)

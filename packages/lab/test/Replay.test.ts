@@ -6,7 +6,7 @@
  * itself, read here by code of its own; the command writes the same file.
  */
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -123,6 +123,17 @@ const timingErrorNs = (sent: ReadonlyArray<Record>, frames: ReadonlyArray<Record
 }
 
 describe("the command", () => {
+  it.each([
+    [["--rate", "1 b/s"], "--rate: 1 b/s"],
+    [["--set", "traffic.rate=1 b/s"], "--set traffic.rate: 1 b/s"]
+  ])("refuses a rate at which time would end: %j", (flags, place) => {
+    const args = ["replay", pathOf("web-and-udp-mix.pcap"), ...flags, "--json", "late.json"]
+    const { status, stderr } = spawnSync(process.execPath, [MAIN, ...args], { encoding: "utf8", cwd: folder })
+    const expected = "takes 54,763,377 simulated seconds, and time ends at 9000; 6090 b/s would do"
+    expect([status, stderr]).toEqual([1, `${place} ${expected}\n`])
+    expect(existsSync(join(folder, "late.json"))).toBe(false)
+  })
+
   it("writes the same frames, whole and with nanosecond stamps", async () => {
     const name = "web-and-udp-mix.pcap"
     const out = join(folder, "out.pcap")

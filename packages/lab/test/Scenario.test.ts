@@ -207,8 +207,8 @@ describe("bad input", () => {
       "mine.yaml:7:17 host.memory: -3 MiB is too small; at least 1 MiB",
       "mine.yaml:8:36 iommu.multiTse: multiTse is not a known key; did you mean multiTce?",
       "mine.yaml:11:89 traffic.window: 64 has no unit; a size needs B, KiB, MiB, GiB or TiB, as in 64 KiB",
-      "mine.yaml:15:34 driver.strategy: page-chnk is not map-per-packet, page-chunk or direct; did you mean page-chunk? " +
-        "(run page-chunk)"
+      "mine.yaml:15:34 driver.strategy: page-chnk is not map-per-packet, page-chunk or direct; " +
+        "did you mean page-chunk? (run page-chunk)"
     ])
   })
 

@@ -11,6 +11,7 @@ import { findMisfit, makeSimulation, type SimulationCore, type SimulationOptions
 import { HostDoesNotFit } from "./Errors.ts"
 
 export type { LedgerEdge } from "./core/ledgerEdges.ts"
+export { RUN_SECONDS_MAX } from "./core/timeline.ts"
 export type { SimulationCore, SimulationOptions } from "./core/simulation.ts"
 
 export interface SimulationShape {

@@ -39,13 +39,21 @@ const texts = {
   WindowTooSmall: (asked: number, limit: number) => `a window of ${asked} bytes holds no segment; ${limit} would do`,
   WindowTooLarge: (asked: number, limit: number) =>
     `a window of ${asked} bytes is too large for so many streams; ${limit} would do`,
+  ReplayTooLong: (asked: number, limit: number) => `the replay takes ${Math.ceil(asked)} s; ${limit} s would do`,
   PlacementImpossible: (asked: number, limit: number) =>
     `the device's hash cannot spread ${asked} flows evenly over ${limit} queues; random placement would do`
 }
 
 /** The options contradict each other. */
 export class TrafficDoesNotFit extends Schema.TaggedError<TrafficDoesNotFit>()("TrafficDoesNotFit", {
-  reason: Schema.Literals(["FrameTooShort", "FrameTooLong", "WindowTooSmall", "WindowTooLarge", "PlacementImpossible"]),
+  reason: Schema.Literals([
+    "FrameTooShort",
+    "FrameTooLong",
+    "WindowTooSmall",
+    "WindowTooLarge",
+    "PlacementImpossible",
+    "ReplayTooLong"
+  ]),
   asked: Schema.Finite,
   /** What would do; the number of queues where placement is impossible. */
   limit: Schema.Finite

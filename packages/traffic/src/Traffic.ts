@@ -17,7 +17,7 @@ import { CaptureInvalid, TrafficDoesNotFit } from "./Errors.ts"
 
 export type { Capture } from "./core/pcap.ts"
 export type { ThroughputReport, ThroughputSample } from "./core/report.ts"
-export { trafficOutsideBytes } from "./core/traffic.ts"
+export { findReplayMisfit, trafficOutsideBytes } from "./core/traffic.ts"
 export type { Traffic as TrafficCore } from "./core/traffic.ts"
 
 /** The records of a capture file, whose bytes the caller has read. */

@@ -1,4 +1,4 @@
-import { type Capture, readCapture, type Replay, writeCapture } from "@vnic/traffic/core"
+import { type Capture, findReplayMisfit, readCapture, type Replay, writeCapture } from "@vnic/traffic/core"
 import { readFileSync } from "node:fs"
 import { describe, expect, it } from "vitest"
 import { makeIdealWorld, MS_PS, replay, SECOND_PS } from "./idealWorld.ts"
@@ -120,6 +120,26 @@ describe.each([
     expect(world.traffic.isDrained).toBe(true)
     expect(world.host.framesArrived).toBe(sent)
     expect(sent).toBeLessThan(capture.frameCount)
+  })
+})
+
+describe("the time that a replay takes", () => {
+  const misfit = (rateBitsPerSecond: number | "line", link = 10e9) =>
+    findReplayMisfit(
+      web,
+      { rateBitsPerSecond: link, mtuBytes: 1500 },
+      { kind: "replay", capture: "web", rateBitsPerSecond }
+    )
+  const bits = [...web.lengthBytes].reduce((sum, length) => sum + (Math.max(60, length) + 24) * 8, 0)
+
+  it("ends where times are no longer exact", () => {
+    // The last frame's own time is the link's.
+    const lastBits = (Math.max(60, web.lengthBytes.at(-1)!) + 24) * 8
+    const least = Math.ceil((bits - lastBits) / 8999)
+    expect(misfit(least)).toBeUndefined()
+    expect(misfit(1)).toEqual({ reason: "ReplayTooLong", asked: expect.closeTo(bits - lastBits, 0), limit: 9000 })
+    expect(misfit("line")).toBeUndefined()
+    expect(misfit("line", bits / 9001)?.asked).toBeCloseTo(9001, 3)
   })
 })
 

@@ -33,7 +33,8 @@ export interface Execution {
 
 /** Runs for workers, with the captures that they replay: whether those are any good is known before anything runs. */
 const requestsOf = Effect.fnUntraced(function* ({ capture: named, out, runs, scenario }: Execution) {
-  const captures = named === undefined ? yield* readCaptures(scenario, runs) : [yield* readNamedCapture(named)]
+  const captures =
+    named === undefined ? yield* readCaptures(scenario, runs) : [yield* readNamedCapture(named, runs[0]!)]
   return runs.map(({ name, scenario: world }, index): RunRequest => {
     const capture = captures[index]
     const request = { name, scenario: world, seed: world.seed, keepFrames: out !== undefined }

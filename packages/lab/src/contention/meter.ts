@@ -1,7 +1,7 @@
 /** What a point's machine has counted since a moment, and the point that comes of it. */
 import type { DmaShape } from "@vnic/dma-api"
 import type { IommuShape } from "@vnic/iommu"
-import type { ProfileValues, SimulationCore } from "@vnic/sim"
+import { type ProfileValues, RUN_SECONDS_MAX, type SimulationCore } from "@vnic/sim"
 import type { Benchmark, Histogram } from "./benchmark.ts"
 import { type CallTimes, partsOf, type Point, type Refusal, type Steps } from "./contentionResult.ts"
 import type { Line } from "./lines.ts"
@@ -27,9 +27,6 @@ export interface PointRequest {
   /** Called now and then with the share of the pairs that have ended. */
   readonly onProgress?: (fraction: number) => void
 }
-
-/** Simulated time is exact to the picosecond up to 2^53 of them. */
-export const SECONDS_MAX = 9007
 
 interface Counts {
   readonly lockWaitPs: ReadonlyArray<number>
@@ -181,7 +178,7 @@ export const pointOf = (
   const seconds = endPs / PS_PER_SECOND
   const isSettled = sample?.isSettled ?? true
   // A guess refuses nothing.
-  if (seconds > SECONDS_MAX && isSettled) return { line: line.name, threads, seconds }
+  if (seconds > RUN_SECONDS_MAX && isSettled) return { line: line.name, threads, seconds }
   const counts = meter.since(benchmark, !isSampled)
   const times = isSampled ? benchmark.roundTimes : benchmark.times
   const counted = isSampled ? estimate.pairs : pairs

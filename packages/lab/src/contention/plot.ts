@@ -1,8 +1,8 @@
 /** A study's chart: time against threads, both on logarithmic axes, as a Vega-Lite specification. */
+import { RUN_SECONDS_MAX } from "@vnic/sim"
 import type { TopLevelSpec } from "vega-lite"
 import type { ContentionEnvelope } from "./contentionResult.ts"
 import { LINES } from "./lines.ts"
-import { SECONDS_MAX } from "./meter.ts"
 
 /** A colour and a mark for each line, so that either tells it apart. */
 const COLOURS = [
@@ -59,7 +59,7 @@ const refusedInWords = ({ refused }: ContentionEnvelope): ReadonlyArray<string> 
   const threadsOf = (name: string): string =>
     refused.flatMap((one) => (one.line === name ? [one.threads] : [])).join(", ")
   const rows: Array<string> = []
-  let row = `not drawn, would pass ${SECONDS_MAX.toLocaleString("en")} simulated seconds (threads):`
+  let row = `not drawn, would pass ${RUN_SECONDS_MAX.toLocaleString("en")} simulated seconds (threads):`
   for (const name of names.filter((one) => refused.some(({ line }) => line === one))) {
     const next = ` ${name} (${threadsOf(name)})`
     if (row.length + next.length > SUBTITLE_CHARACTERS) {

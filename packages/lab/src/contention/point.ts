@@ -1,7 +1,7 @@
 /** One point of a line: builds its machine, lets the threads run, and reads off what it cost. */
 import { allocatorTraits, Dma, DmaOptions, DmaTable } from "@vnic/dma-api"
 import { Iommu, IommuOptions } from "@vnic/iommu"
-import { findProfile, profileValues, Simulation, type SimulationCore } from "@vnic/sim"
+import { findProfile, profileValues, RUN_SECONDS_MAX, Simulation, type SimulationCore } from "@vnic/sim"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -12,7 +12,7 @@ import { dmaLayer } from "../World.ts"
 import { Benchmark } from "./benchmark.ts"
 import type { Point, Refusal } from "./contentionResult.ts"
 import { deviceMapper, type Mapper, tableMapper } from "./mapper.ts"
-import { isEven, Meter, pointOf, type PointRequest, rotationPs, SECONDS_MAX } from "./meter.ts"
+import { isEven, Meter, pointOf, type PointRequest, rotationPs } from "./meter.ts"
 import { slotsOf, Slots } from "./patterns.ts"
 import { hasOwnBuffers, TCE_WINDOW_BYTES } from "./room.ts"
 import { Sampler, type Verdict } from "./sampling.ts"
@@ -179,7 +179,7 @@ const measure = Effect.fnUntraced(function* (
   const pairs = threads * settings.ops
   while (!benchmark.isOver) {
     const seconds = timeline.nowPs / PS_PER_SECOND
-    if (seconds > SECONDS_MAX) return { found: { line: line.name, threads, seconds }, pairWallMs: 0 }
+    if (seconds > RUN_SECONDS_MAX) return { found: { line: line.name, threads, seconds }, pairWallMs: 0 }
     yield* simulation.setEnd(timeline.nowPs + LOOK_PS)
     yield* simulation.runSlice
     request.onProgress?.(benchmark.pairsOfThread.reduce((sum, one) => sum + one, 0) / pairs)

@@ -1,8 +1,9 @@
 /** A study: all points of all lines, one after the other. */
+import { RUN_SECONDS_MAX } from "@vnic/sim"
 import * as Effect from "effect/Effect"
 import { RunFailed } from "../Errors.ts"
 import type { Point, Refusal } from "./contentionResult.ts"
-import { type PointRequest, SECONDS_MAX } from "./meter.ts"
+import type { PointRequest } from "./meter.ts"
 import { type Outcome, runPoint } from "./point.ts"
 import { inThreads, type Settings } from "./settings.ts"
 
@@ -32,7 +33,9 @@ const isRefusal = (outcome: Point | Refusal): outcome is Refusal => !("pairs" in
 const tooLong = ({ line, seconds, threads }: Refusal): RunFailed =>
   new RunFailed({
     run: `of ${line} with ${inThreads(threads)}`,
-    reason: `it would take ${Math.round(seconds)} simulated seconds, and time ends at ${SECONDS_MAX}; use fewer --ops`
+    reason:
+      `it would take ${Math.round(seconds)} simulated seconds, and time ends at ${RUN_SECONDS_MAX}; ` +
+      "use fewer --ops"
   })
 
 type Request = Omit<PointRequest, "mode">

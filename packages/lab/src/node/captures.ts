@@ -13,16 +13,14 @@ const readBytes = Effect.fnUntraced(function* (file: string) {
     .pipe(Effect.mapError((error) => new InputUnreadable({ file, reason: reasonOf(error) })))
 })
 
-/** The bytes of a capture that can be replayed. */
+/** The bytes of a capture that can be replayed, and its records. */
 export const readCaptureFile = Effect.fnUntraced(function* (file: string) {
   const bytes = yield* readBytes(file)
-  yield* readCapture(file, bytes)
-  return bytes
+  return { bytes, capture: yield* readCapture(file, bytes) }
 })
 
 /** The same from standard input. */
 export const readCaptureStdin = Effect.gen(function* () {
   const bytes = yield* readStdin
-  yield* readCapture(STDIN_NAME, bytes)
-  return bytes
+  return { bytes, capture: yield* readCapture(STDIN_NAME, bytes) }
 })

@@ -17,6 +17,9 @@ export type Handler = (argument: number) => void
 /** Index of a source in its timeline. */
 export type Source = number
 
+/** Longest that a run may plan to take: times are exact for 9,007 s, and a world comes up before and drains after. */
+export const RUN_SECONDS_MAX = 9000
+
 /** No event pending. */
 export const NEVER_PS = Infinity
 

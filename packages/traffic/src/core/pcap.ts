@@ -4,6 +4,7 @@
  *
  * A file that cannot be read is a result, not an exception: a problem says where it lies and what would do.
  */
+import { RUN_SECONDS_MAX } from "@vnic/sim/core"
 
 const FILE_HEADER_BYTES = 24
 const RECORD_HEADER_BYTES = 16
@@ -32,9 +33,6 @@ const TYPE_VLAN = 0x8100
 const NANOSECONDS_PER_SECOND = 1e9
 const PS_PER_NS = 1000
 const SECOND_PS = 1e12
-
-/** Longest capture that virtual time can hold with its stamps, seconds. */
-const SPAN_SECONDS_MAX = 9000
 
 export type CaptureReason =
   | "TooShort"
@@ -195,9 +193,9 @@ function readRecords(view: DataView, header: FileHeader, capture: MutableCapture
       capture.origin = { seconds, nanoseconds: fraction * (NANOSECONDS_PER_SECOND / unitsPerSecond) }
     }
     const stampPs = (seconds - firstSeconds) * SECOND_PS + fraction * (SECOND_PS / unitsPerSecond)
-    if (stampPs - capture.stampsPs[0]! > SPAN_SECONDS_MAX * SECOND_PS) {
+    if (stampPs - capture.stampsPs[0]! > RUN_SECONDS_MAX * SECOND_PS) {
       const found = `a stamp ${seconds - firstSeconds} s behind the first`
-      return { reason: "TooLongSpan", offset, record: index + 1, found, expected: `at most ${SPAN_SECONDS_MAX} s` }
+      return { reason: "TooLongSpan", offset, record: index + 1, found, expected: `at most ${RUN_SECONDS_MAX} s` }
     }
     if (index === 0) latestPs = stampPs
     else if (stampPs < latestPs) capture.stampsFalling++

@@ -64,6 +64,19 @@ export function replayOutsideBytes(capture: Capture): number {
   return sizeBytes
 }
 
+/** From a replay's start until the wire is free again, picoseconds: frames are due by their rate, and wait in turn. */
+export function replayDurationPs(capture: Capture, rate: ReplayRate, linkBitsPerSecond: number): number {
+  let freePs = 0
+  let duePs = 0
+  for (let index = 0; index < capture.frameCount; index++) {
+    const bits = wireBits(Math.max(capture.lengthBytes[index]!, FRAME_SIZE_BYTES_MIN))
+    const schedulePs = rate === "as-captured" ? capture.stampsPs[index]! : Math.ceil(duePs)
+    freePs = Math.max(freePs, schedulePs) + (bits * SECOND_PS) / linkBitsPerSecond
+    if (typeof rate === "number") duePs += (bits * SECOND_PS) / rate
+  }
+  return Math.ceil(freePs)
+}
+
 export class Replay implements FrameSource, LinkPeer {
   readonly kind = "replay"
   declare readonly frameCount: number
@@ -129,17 +142,8 @@ export class Replay implements FrameSource, LinkPeer {
     this.isAtLineRate = rateBitsPerSecond === "line"
     this.load(capture, options.seed)
     if (typeof rateBitsPerSecond === "number") this.spread(rateBitsPerSecond)
-    this.durationPs = this.findDuration(link.rateBitsPerSecond)
+    this.durationPs = replayDurationPs(capture, rateBitsPerSecond, link.rateBitsPerSecond)
     this.pacer = new Pacer(timeline, link)
-  }
-
-  private findDuration(rateBitsPerSecond: number): number {
-    let freePs = 0
-    for (let index = 0; index < this.frameCount; index++) {
-      const schedulePs = this.isAtLineRate ? 0 : this.schedulesPs[index]!
-      freePs = Math.max(freePs, schedulePs) + (wireBits(this.lengthBytes[index]!) * SECOND_PS) / rateBitsPerSecond
-    }
-    return Math.ceil(freePs)
   }
 
   /** Brings the captured bytes into memory and completes what is shorter than a frame can be. */

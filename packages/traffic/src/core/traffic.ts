@@ -9,7 +9,7 @@ import {
   type MacAddress,
   type StreamEndpoints
 } from "@vnic/net-stack/core"
-import { fail, type FramePool, type Memory, type Timeline } from "@vnic/sim/core"
+import { fail, type FramePool, type Memory, RUN_SECONDS_MAX, type Timeline } from "@vnic/sim/core"
 import { type ClosedLoop, makeClosedLoop, segmentBytesOf, windowBytesMaxOf } from "./closedLoop.ts"
 import { DATAGRAM_SINK_OUTSIDE_BYTES, type DatagramSink, makeDatagramSink } from "./datagramSink.ts"
 import { type Link, makeLink } from "./link.ts"
@@ -19,7 +19,7 @@ import { makePattern, type Pattern, PATTERN_OUTSIDE_BYTES } from "./pattern.ts"
 import { type Capture, type CaptureFrames, writeCapture } from "./pcap.ts"
 import { findFlowEndpoints, findStreamEndpoints, type Placement, type PlacementOptions } from "./placement.ts"
 import type { Wire } from "./ports.ts"
-import { makeReplay, type Replay, replayOutsideBytes, type ReplayRate } from "./replay.ts"
+import { makeReplay, type Replay, replayDurationPs, replayOutsideBytes, type ReplayRate } from "./replay.ts"
 import { makeReplaySink, type ReplaySink } from "./replaySink.ts"
 import { type ReportInput, throughputReport, type ThroughputReport, type ThroughputSample } from "./report.ts"
 import { throughputSamples } from "./report.ts"
@@ -90,18 +90,37 @@ export const trafficOutsideBytes = (capture: Capture | undefined): number =>
 
 /** Why settings describe no traffic. */
 export interface TrafficMisfit {
-  readonly reason: "FrameTooShort" | "FrameTooLong" | "WindowTooSmall" | "WindowTooLarge" | "PlacementImpossible"
+  readonly reason:
+    | "FrameTooShort"
+    | "FrameTooLong"
+    | "WindowTooSmall"
+    | "WindowTooLarge"
+    | "PlacementImpossible"
+    | "ReplayTooLong"
   readonly asked: number
   /** What would do; the number of queues where no port lands on some queue. */
   readonly limit: number
 }
 
+const SECOND_PS = 1e12
 /** Ethernet header and check sequence around an IP datagram. */
 const FRAMING_BYTES = ETHERNET_HEADER_SIZE_BYTES + FRAME_CHECK_SIZE_BYTES
+/** Why a capture cannot be replayed like this, in seconds, or undefined. */
+export function findReplayMisfit(
+  capture: Capture,
+  link: LinkSettings,
+  { rateBitsPerSecond }: ReplaySettings
+): TrafficMisfit | undefined {
+  const asked = replayDurationPs(capture, rateBitsPerSecond, link.rateBitsPerSecond) / SECOND_PS
+  return asked <= RUN_SECONDS_MAX ? undefined : { reason: "ReplayTooLong", asked, limit: RUN_SECONDS_MAX }
+}
+
 /** The first reason why these options describe no traffic, or undefined. */
 export function findTrafficMisfit(options: TrafficOptions): TrafficMisfit | undefined {
   const { link, traffic } = options
-  if (traffic.kind === "replay") return undefined
+  if (traffic.kind === "replay") {
+    return options.capture === undefined ? undefined : findReplayMisfit(options.capture, link, traffic)
+  }
   const frameBytes = traffic.frameBytes === "imix" ? IMIX_FRAME_BYTES.at(-1)! : traffic.frameBytes
   const limit = link.mtuBytes + FRAMING_BYTES
   if (frameBytes !== undefined && frameBytes > limit) return { reason: "FrameTooLong", asked: frameBytes, limit }
