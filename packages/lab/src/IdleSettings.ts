@@ -56,7 +56,8 @@ export interface GoodWorld {
 }
 
 /** A setting as it is written in one place, in one of the worlds that it is written for. */
-interface Written extends GoodWorld {
+interface Written {
+  readonly world: World
   readonly place: string
   readonly setting: string
   readonly reason: string | undefined
@@ -68,9 +69,16 @@ const writtenIn = (worlds: ReadonlyArray<GoodWorld>): ReadonlyArray<Written> =>
       const path = setting.split(".")
       if (writerOf(world, path) === "nobody") return []
       const place = `${locateIn(world, path, "key")} ${setting}`
-      return [{ world, scenario, place, setting, reason: idleWith(scenario, setting) }]
+      return [{ world, place, setting, reason: idleWith(scenario, setting) }]
     })
   )
+
+/** Of what is written that which has no effect there or in any other world that it is written for. */
+const unused = (written: ReadonlyArray<Written>, elsewhere: ReadonlyArray<Written> = []): ReadonlyArray<Written> => {
+  const inUse = [...written, ...elsewhere].filter(({ reason }) => reason === undefined)
+  const used = new Set(inUse.map(({ place }) => place))
+  return written.filter(({ place }) => !used.has(place))
+}
 
 /**
  * What is written, and has an effect in none of the worlds that it is written for. `others` are those of the file
@@ -80,15 +88,10 @@ export const findIdle = (
   worlds: ReadonlyArray<GoodWorld>,
   others: () => ReadonlyArray<GoodWorld>
 ): ReadonlyArray<{ readonly world: World; readonly conflict: Conflict }> => {
-  const written = writtenIn(worlds)
-  const idle = written.filter(({ reason }) => reason !== undefined)
+  const idle = unused(writtenIn(worlds))
   if (idle.length === 0) return []
-  const inUse = [...written, ...writtenIn(others())].filter(({ reason }) => reason === undefined)
-  const used = new Set(inUse.map(({ place }) => place))
-  return idle
-    .filter(({ place }) => !used.has(place))
-    .map(({ reason, setting, world }) => {
-      const message = `has no effect with ${reason}; leave it out`
-      return { world, conflict: { path: setting.split("."), part: "key", message, involves: [setting] } }
-    })
+  return unused(idle, writtenIn(others())).map(({ reason, setting, world }) => {
+    const message = `has no effect with ${reason}; leave it out`
+    return { world, conflict: { path: setting.split("."), part: "key", message, involves: [setting] } }
+  })
 }
