@@ -5,7 +5,7 @@ import type { AllocatorName, BackendName, FlushGranularity, FlushName } from "./
 
 /** IOVA allocators by name, each with the line that a list shows. */
 export const allocatorDescriptions = {
-  identity: "no allocation: memory at its own address, entries written all the same",
+  identity: "no allocation: memory at its own address, one entry for each page",
   bitmap: "next fit in one bitmap under one lock, as pseries had it in 2012",
   "bitmap-pool": "bitmap in four pools and one for large requests, pseries since 2012",
   rbtree: "red-black tree under one lock, walked from the top, as x86 had it in 2013",

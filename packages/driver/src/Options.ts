@@ -6,7 +6,7 @@ import * as Schema from "effect/Schema"
 /** Receive-buffer strategies by name, each with the line that a list shows. */
 export const strategyDescriptions = {
   "map-per-packet": "two buffers a frame, mapped when posted, unmapped when given up",
-  "page-chunk": "64 KiB blocks mapped once and handed out in chunks",
+  "page-chunk": "blocks (64 KiB; x86: 16 KiB) mapped once, handed out in chunks",
   direct: "no IOMMU: buffers are reached at their physical addresses"
 } as const
 

@@ -1,11 +1,11 @@
 /**
- * No allocation at all: memory is mapped at its own address, so a page's IOVA is the page. Table entries are
+ * No allocation at all: memory is mapped at its own address, so a page's IOVA is the page. The entry of a page is
  * still written and cleared, which makes this the lower bound of what any allocator can cost.
  *
- * Buffers that share a page of memory share its IOVA. Each page counts its users, and its entry goes with the
- * last of them. The counts are atomic: there is no lock, and nothing waits. An address that the window does not
- * hold, that is reserved, or that the device cannot reach, fails, and will fail always; so does a buffer that lies
- * across the device's segment boundary.
+ * Buffers that share a page of memory share its IOVA. Each page counts its users: its entry is written for the
+ * first of them and goes with the last, so that a map or an unmap between the two touches no table. The counts are
+ * atomic: there is no lock, and nothing waits. An address that the window does not hold, that is reserved, or that the
+ * device cannot reach, fails, and will fail always; so does a buffer that lies across the device's segment boundary.
  *
  * MODEL: a request costs the constant, however many pages it has. Their counts are counted as cache lines but take no
  * time: they keep the simulator's tables right where buffers share pages, and are no part of the lower bound.
