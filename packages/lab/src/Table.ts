@@ -1,17 +1,14 @@
 /** The table of a scenario's results on a terminal of 80 columns. */
 import { formatQuantity, rateQuantity, sizeQuantity } from "@vnic/sim"
 import { ringBalance } from "./Limit.ts"
+import { COLUMNS, FIXED_SPACE, wrapped } from "./Lines.ts"
 import type { Envelope, RunResult, Statistic } from "./Result.ts"
 import type { ResolvedScenario } from "./Scenario.ts"
 
-/** Width of a terminal that everything is printed for. */
-export const COLUMNS = 80
-const LIMIT_COLUMNS = 16
+/** Longer names have a line of their own. */
 const NAME_COLUMNS = 14
-
-/** Text cut to a width. */
-export const cut = (text: string, width: number): string =>
-  text.length <= width ? text : `${text.slice(0, width - 1)}…`
+/** What begins the lines that a line goes on in. */
+const INDENT = "  "
 
 const percent = (share: number): string => `${Math.round(share * 100)}%`
 
@@ -32,19 +29,27 @@ const alignPoint = (text: string, integerColumns: number, columns: number): stri
 /** Widths of the columns that depend on what is in them. */
 interface Widths {
   readonly name: number
+  readonly goodput: number
   readonly cpu: number
 }
 
-const row = (run: RunResult, widths: Widths, linkGbps: number): string =>
-  [
-    cut(run.name, widths.name).padEnd(widths.name),
-    `${run.goodputGbps.toFixed(2)} Gb/s`.padStart(9),
+const goodput = ({ goodputGbps }: RunResult): string => `${goodputGbps.toFixed(2)} Gb/s`
+
+/** One line, and further ones for a name or a limit that its column has no room for. */
+const row = (run: RunResult, widths: Widths, linkGbps: number): ReadonlyArray<string> => {
+  const isNameLong = run.name.length > widths.name
+  const cells = [
+    (isNameLong ? "" : run.name).padEnd(widths.name),
+    goodput(run).padStart(widths.goodput),
     percent(run.wireGbps / linkGbps).padStart(4),
     alignPoint(perFrame(run.dma.rx.mapsPerFrame, 4), 5, 10),
     alignPoint(perFrame(run.dma.hypercallsPerFrame, 2), 6, 12),
     percent(run.cpu.utilization).padStart(widths.cpu),
-    cut(run.limit.resource, LIMIT_COLUMNS)
+    ""
   ].join("  ")
+  const lines = wrapped(cells + run.limit.resource, COLUMNS, " ".repeat(cells.length)).split("\n")
+  return isNameLong ? [run.name, ...lines] : lines
+}
 
 const rateOrWord = (rate: number | string): string =>
   typeof rate === "number" ? `at ${formatQuantity(rateQuantity, rate)}` : rate === "line" ? "at line rate" : rate
@@ -81,7 +86,9 @@ const losses = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
     const answers = frames.answersDropped > 0 ? [`${name}: ${frames.answersDropped} answers were not sent`] : []
     if (causes.length === 0) return answers
     const lost = causes.reduce((sum, [, count]) => sum + count, 0)
-    const named = causes.toSorted((left, right) => right[1] - left[1]).map(([cause, count]) => `${cause} ${count}`)
+    const named = causes
+      .toSorted((left, right) => right[1] - left[1])
+      .map(([cause, count]) => cause + FIXED_SPACE + count)
     return [`${name}: ${lost} of ${frames.offered} frames dropped: ${named.join(", ")}`, ...answers]
   })
 
@@ -99,13 +106,14 @@ const imbalances = (runs: ReadonlyArray<RunResult>): ReadonlyArray<string> =>
   })
 
 /**
- * Heading, one line for each run, and what the checks found; no line is longer than 80 columns. `worlds` are those of
- * the runs in the envelope, in their order.
+ * Heading, one line for each run, and what the checks found. `worlds` are those of the runs in the envelope, in their
+ * order. No line is longer than 80 columns; what there is no room for goes on in the next one.
  */
 export const renderTable = (envelope: Envelope, worlds: ReadonlyArray<ResolvedScenario>, next: string): string => {
   const { runs } = envelope
   const widths = {
     name: Math.min(NAME_COLUMNS, Math.max(8, ...runs.map(({ name }) => name.length))),
+    goodput: Math.max(9, ...runs.map((run) => goodput(run).length)),
     cpu: Math.max(3, ...runs.map(({ cpu }) => percent(cpu.utilization).length))
   }
   const about = [
@@ -114,16 +122,17 @@ export const renderTable = (envelope: Envelope, worlds: ReadonlyArray<ResolvedSc
     shared("traffic", worlds, trafficInWords),
     shared("seed", worlds, ({ seed }) => `seed ${seed}`)
   ]
-  const heads = ["  goodput", "wire", "maps/frame", "hcalls/frame", "CPU".padStart(widths.cpu), "limited by"]
+  const heads = ["goodput".padStart(widths.goodput), "wire", "maps/frame", "hcalls/frame", "CPU".padStart(widths.cpu)]
   const heading = runs.every(({ name, strategy }) => name === strategy) ? "strategy" : "run"
   const sum = (part: keyof RunResult["checks"]): number => runs.reduce((total, { checks }) => total + checks[part], 0)
   const lines = [
     about.join("  "),
-    [heading.padEnd(widths.name), ...heads].join("  "),
-    ...runs.map((run, index) => row(run, widths, worlds[index]!.link.rateBitsPerSecond / 1e9)),
+    [heading.padEnd(widths.name), ...heads, "limited by"].join("  "),
+    ...runs.flatMap((run, index) => row(run, widths, worlds[index]!.link.rateBitsPerSecond / 1e9)),
     ...losses(runs),
     ...imbalances(runs),
-    `${sum("corruptFrames")} corrupt, ${sum("leakedMappings")} leaked, ${sum("faults")} faults.   Next: ${next}`
+    `${sum("corruptFrames")} corrupt, ${sum("leakedMappings")} leaked, ${sum("faults")} faults.   ` +
+      `Next: ${next}`.replaceAll(" ", FIXED_SPACE)
   ]
-  return lines.map((line) => cut(line.trimEnd(), COLUMNS)).join("\n")
+  return lines.map((line) => wrapped(line, COLUMNS, INDENT)).join("\n")
 }

@@ -132,10 +132,32 @@ describe("the table", () => {
       cpu: { utilization: 1, perCpu: [], framesPerSecond: 812_744, nsPerFrame: {} },
       limit: { resource: "a resource with a long name", busyShare: 1, busiest: "a resource with a long name" }
     })
-    const text = table([wide], "traffic={kind: open-loop, rate: line}")
+    const text = table([wide, run("b", { goodputGbps: 1000 })], "traffic={kind: open-loop, rate: line}")
     expect(text.split("\n").every((line) => line.length <= 80)).toBe(true)
-    expect(text).toContain("IMIX frames at line rate")
-    expect(text.split("\n")[1]).toMatch(/^run /u)
+    expect(text.split("\n").slice(1, -1)).toEqual([
+      "run                  goodput  wire  maps/frame  hcalls/frame   CPU  limited by",
+      "a-run-with-a-very-long-name",
+      "                  99.99 Gb/s  100%   1234.50      1234.57     100%  a resource",
+      "                                                                    with a long",
+      "                                                                    name",
+      "b               1000.00 Gb/s  100%      0            0         21%  wire"
+    ])
+  })
+
+  it("leaves nothing out of a line that is too long: it goes on in the next, and numbers stay whole", () => {
+    const none = run("direct", {}).frames
+    const dropped = { ...none.dropped, packetBufferFull: 28_442, noDescriptor: 36_864, receiveError: 1234 }
+    const lost = run("a run of a long name", { frames: { ...none, offered: 123_456, dropped } })
+    expect(table([lost]).split("\n").slice(4, -1)).toEqual([
+      "a run of a long name: 66540 of 123456 frames dropped: noDescriptor 36864,",
+      "  packetBufferFull 28442, receiveError 1234"
+    ])
+    const checks = { ...lost.checks, corruptFrames: 123_456_789_012, faults: 1234 }
+    expect(
+      table([run("direct", { checks })])
+        .split("\n")
+        .slice(3)
+    ).toEqual(["123456789012 corrupt, 0 leaked, 1234 faults.", "  Next: npx -y pnpm@12.21.0 vnic list"])
   })
 
   it("claims one value for all runs only where they have one", () => {

@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import { builtinNames, readBuiltin } from "../node/builtin.ts"
 import { lineColumns } from "../node/terminal.ts"
 import { parseScenario } from "../Scenario.ts"
-import { cut } from "../Table.ts"
+import { wrapped } from "../Lines.ts"
 
 /** What can be listed. */
 export type ListKind = "scenarios" | "strategies" | "allocators" | "profiles"
@@ -35,7 +35,10 @@ const rowsOf = {
 const render = (kind: string, rows: ReadonlyArray<Row>): string => {
   const columns = lineColumns()
   const width = Math.max(...rows.map(([name]) => name.length))
-  return [kind, ...rows.map(([name, about]) => cut(`  ${name.padEnd(width)}  ${about}`, columns))].join("\n")
+  const indent = " ".repeat(width + 4)
+  return [kind, ...rows.map(([name, about]) => wrapped(`  ${name.padEnd(width)}  ${about}`, columns, indent))].join(
+    "\n"
+  )
 }
 
 /** Prints one kind, or all of them, a line for each name. */

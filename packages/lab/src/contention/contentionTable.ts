@@ -1,5 +1,5 @@
 /** The table of a study on a terminal of 80 columns. */
-import { COLUMNS, cut } from "../Table.ts"
+import { COLUMNS, wrapped } from "../Lines.ts"
 import type { ContentionEnvelope, Point } from "./contentionResult.ts"
 
 /** Four characters, and a space or a sign before them. */
@@ -110,5 +110,5 @@ export const renderContention = (envelope: ContentionEnvelope): string => {
     ...(guesses.length === 0 ? [] : [guessesInWords(guesses)]),
     ...(refused.length === 0 ? [] : [refusedInWords(refused)])
   ]
-  return lines.map((line) => cut(line.trimEnd(), COLUMNS)).join("\n")
+  return lines.map((line) => wrapped(line, COLUMNS, "  ")).join("\n")
 }

@@ -1,0 +1,24 @@
+/** Text in lines of a terminal. */
+
+/** Width of a terminal that everything is printed for. */
+export const COLUMNS = 80
+
+/** A space at which no line is broken, as between a name and its number. */
+export const FIXED_SPACE = "\u{a0}"
+
+/**
+ * Text in lines no longer than `columns`, broken between words; those after the first begin with `indent`. Nothing is
+ * left out: a word that is longer than a line goes on in the next one.
+ */
+export const wrapped = (text: string, columns: number, indent: string): string => {
+  const lines: Array<string> = []
+  let rest = text
+  while (rest.length > columns) {
+    const space = rest.lastIndexOf(" ", columns)
+    const begin = lines.length === 0 ? 0 : indent.length
+    const end = space > begin ? space : columns
+    lines.push(rest.slice(0, end))
+    rest = indent + rest.slice(end).replace(/^ +/u, "")
+  }
+  return [...lines, rest].map((line) => line.replace(/ +$/u, "").replaceAll(FIXED_SPACE, " ")).join("\n")
+}
