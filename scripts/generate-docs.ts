@@ -8,13 +8,22 @@ import { dmaDebugPage } from "./docs/dmaDebug.ts"
 import { modelDeviationsPage } from "./docs/modelDeviations.ts"
 import { profilesPage } from "./docs/profiles.ts"
 import { registersPage } from "./docs/registers.ts"
+import { resultsPage } from "./docs/results.ts"
 import { scenarioPage } from "./docs/scenario.ts"
 import { ROOT } from "./lib/sources.ts"
 
 const FOLDER = "docs/reference/"
 const isCheck = process.argv.includes("--check")
 
-const pages = [registersPage(), scenarioPage(), profilesPage(), dmaDebugPage(), modelDeviationsPage(), await cliPage()]
+const pages = [
+  registersPage(),
+  scenarioPage(),
+  resultsPage(),
+  profilesPage(),
+  dmaDebugPage(),
+  modelDeviationsPage(),
+  await cliPage()
+]
 const written = (path: string): string => (existsSync(path) ? readFileSync(path, "utf8") : "")
 const stale = pages.filter(({ name, text }) => written(ROOT + FOLDER + name) !== text)
 
