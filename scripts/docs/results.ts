@@ -23,9 +23,10 @@ is a pure function of scenario, seed and version.`,
 in a replay it goes from the capture's first frame to its last. *Whole run* is everything from the driver's bring-up to
 the end of its shutdown: the warm-up before the window, and the frames, maps and invalidations after it. So figures of
 the two do not divide into each other.`,
-  `A mean or a percentile of nothing is null; rates and shares of time are 0 then. What is counted for each frame is
-counted in the window, and so are its frames: at both ends some CPU is in the midst of a frame, whose maps and hypercalls
-may lie inside and the frame outside, or the other way round. A short window shows that, by up to two frames a CPU.`,
+  `A mean or a percentile of nothing is null; rates and shares of time are 0 then. What is given for each frame is of
+the frames of the window: the maps and unmaps of a frame's buffers count with the frame, whenever they were made, where
+\`dma.maps\`, \`dma.unmaps\` and \`dma.hypercalls\` are those made in the window. At either end of a window a CPU may be
+in the midst of an operation, so that a mean of few frames is off by up to one operation a CPU.`,
   `Percentiles are read from a histogram whose buckets are up to 3.2 % wide: a percentile is its bucket's upper edge, or
 the longest time where that is less. With few frames several of them are that longest time.`
 ]

@@ -45,6 +45,20 @@ describe("map-per-packet", () => {
     expect(world.dmaDevice.counters.live).toBe(3 + 2 * RING)
   })
 
+  it("knows which maps are for frames to come, from the first frame on, which has the spare slot filled", () => {
+    const world = makeDriverWorld()
+    const driver = world.start()
+    for (let frames = 0; frames < 3 * RING; frames++) {
+      const { maps, unmaps } = countsOf(world)
+      const { rxMapsAhead, rxUnmapsBehind } = driver.statistics()
+      expect([maps - rxMapsAhead, unmaps + rxUnmapsBehind]).toEqual([2 * frames, 2 * frames])
+      deliver(world, 1, 1514)
+    }
+    expect(driver.statistics().rxMapsAhead).toBe(2 * RING)
+    driver.shutdown()
+    expect(driver.statistics()).toMatchObject({ rxMapsAhead: 0, rxUnmapsBehind: 0 })
+  })
+
   it("delivers what was written, in order", () => {
     const { world } = warm()
     world.stack.received.length = 0

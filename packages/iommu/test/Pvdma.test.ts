@@ -69,6 +69,7 @@ describe("the guest's side", () => {
       expect(pvdma.insert(0, 5, count, buffer, DIRECTION_FROM_DEVICE)).toBe(H_SUCCESS)
       const calls = multiTce ? Math.ceil(count / 512) : count
       expect(pvdma.hypercalls).toBe(calls)
+      expect(pvdma.hypercallsFor(count)).toBe(calls)
       const mapPs = calls * profile.hypercall + (count - calls) * profile.hypercallPerTce
       expect(cpus.ledger[ACCOUNT_HYPERCALL]).toBe(mapPs)
       expect(cpus.localPs[0]).toBe(mapPs)

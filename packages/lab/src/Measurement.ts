@@ -1,5 +1,5 @@
 /** What a world has counted up to an instant. What a window saw is the difference of two such readings. */
-import { Dma } from "@vnic/dma-api"
+import { allocatorTraits, Dma, type DmaOptions } from "@vnic/dma-api"
 import { NicDriver, type DriverStatistics } from "@vnic/driver"
 import { Iommu } from "@vnic/iommu"
 import { NicDevice } from "@vnic/nic-device"
@@ -111,10 +111,27 @@ export function lockResults(from: Reading, to: Reading): ReadonlyArray<LockResul
 }
 
 /**
- * Mappings between two readings, for each frame of their direction. The map of a block that serves many frames counts
- * for each of them in part, so that the rates of a short window are not those of whole blocks.
+ * Hypercalls that one map of receive buffers makes, and its unmap too. 0 where buffers share entries, so that it is one
+ * map of several that makes one.
  */
-export function dmaResult(from: Reading, to: Reading, pinnedPagesMax: number): RunResult["dma"] {
+export const hypercallsPerMap = Effect.fnUntraced(function* (allocator: DmaOptions["allocator"]) {
+  const pvdma = (yield* Iommu).core.paravirtual?.pvdma
+  const { rxMapBytesMax } = yield* (yield* NicDriver).statistics
+  if (pvdma === undefined) return 0
+  const pages = rxMapBytesMax / 2 ** pvdma.pageShift
+  return pages < 1 && !allocatorTraits[allocator].hasChoice ? 0 : pvdma.hypercallsFor(Math.ceil(pages))
+})
+
+/**
+ * Mappings between two readings, for each frame of their direction. Receive maps, unmaps and the hypercalls that they
+ * make count with the frames that come into their buffers, those of a block that serves many frames in parts: so the
+ * rates of a short window are not those of rings that fill, of blocks that begin, of frames that are under way.
+ */
+export function dmaResult(
+  from: Reading,
+  to: Reading,
+  { callsPerMap, pinnedPagesMax }: { readonly callsPerMap: number; readonly pinnedPagesMax: number }
+): RunResult["dma"] {
   const difference = (pick: (reading: Reading) => Float64Array, ...directions: ReadonlyArray<number>): number =>
     directions.reduce((sum, direction) => sum + pick(to)[direction]! - pick(from)[direction]!, 0)
   const maps = (reading: Reading) => reading.maps
@@ -125,13 +142,14 @@ export function dmaResult(from: Reading, to: Reading, pinnedPagesMax: number): R
   const isTableUsed = to.maps[FROM_DEVICE]! > 0
   const mapsAhead = isTableUsed ? to.driver.rxMapsAhead - from.driver.rxMapsAhead : 0
   const unmapsBehind = isTableUsed ? to.driver.rxUnmapsBehind - from.driver.rxUnmapsBehind : 0
+  const hypercalls = to.hypercalls - from.hypercalls
   const rxMaps = difference(maps, FROM_DEVICE) - mapsAhead
   const rxUnmaps = difference(unmaps, FROM_DEVICE) + unmapsBehind
   return {
     maps: difference(maps, BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE),
     unmaps: difference(unmaps, BIDIRECTIONAL, TO_DEVICE, FROM_DEVICE),
-    hypercalls: to.hypercalls - from.hypercalls,
-    hypercallsPerFrame: per(to.hypercalls - from.hypercalls, rxFrames),
+    hypercalls,
+    hypercallsPerFrame: per(hypercalls + callsPerMap * (unmapsBehind - mapsAhead), rxFrames),
     rx: {
       mapsPerFrame: per(rxMaps, rxFrames),
       unmapsPerFrame: per(rxUnmaps, rxFrames)

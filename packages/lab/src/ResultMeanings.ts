@@ -112,13 +112,18 @@ const cpu = of("window", [
 
 const dma = of("window", [
   ["dma.maps", "mappings", "Maps in any direction that go through a table of the IOMMU; that of a block counts whole"],
-  ["dma.unmaps", "mappings", "The same of unmaps"],
+  ["dma.unmaps", "mappings", "The same of unmaps, which count when they begin"],
   ["dma.hypercalls", "calls", "Hypercalls of any kind"],
-  ["dma.hypercallsPerFrame", "calls/frame", "The same for each frame that the driver received in the window"],
+  [
+    "dma.hypercallsPerFrame",
+    "calls/frame",
+    "The same for each frame that the driver received; those of receive maps and unmaps count as these do below"
+  ],
   [
     "dma.rx.mapsPerFrame",
     "mappings/frame",
-    "Maps of receive buffers for each frame received; that of a block counts in parts, as its buffers are posted"
+    "Maps of receive buffers for each frame received: a map counts when a frame has come into its buffer, that of a " +
+      "block in parts"
   ],
   [
     "dma.rx.unmapsPerFrame",

@@ -13,6 +13,7 @@ import {
   cpuResult,
   type CpuEdges,
   dmaResult,
+  hypercallsPerMap,
   iotlbResult,
   lockResults,
   read,
@@ -193,7 +194,10 @@ export const runInWorld = Effect.fnUntraced(function* (scenario: ResolvedScenari
     seed: options.seed,
     frames,
     retransmissions,
-    dma: dmaResult(window.from, window.to, (yield* iommu.pinned).max),
+    dma: dmaResult(window.from, window.to, {
+      callsPerMap: yield* hypercallsPerMap(scenario.dma.allocator),
+      pinnedPagesMax: (yield* iommu.pinned).max
+    }),
     ...(scenario.iommu.kind === "vtd" ? { iotlb: yield* iotlbResult } : {}),
     checks: {
       corruptFrames: sent.corrupt,

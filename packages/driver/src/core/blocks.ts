@@ -73,10 +73,14 @@ export class ChunkCutter {
     return this.block !== NO_CHUNK
   }
 
+  /** How much of a block one chunk is. */
+  get chunkShare(): number {
+    return 1 / Math.floor(this.blocks.blockBytes / this.chunkBytes)
+  }
+
   /** How much of the block has been cut, 0 to 1; 0 without a block. */
   get cutShare(): number {
-    const chunks = Math.floor(this.blocks.blockBytes / this.chunkBytes)
-    return this.block === NO_CHUNK ? 0 : this.nextOffset / (chunks * this.chunkBytes)
+    return this.block === NO_CHUNK ? 0 : (this.nextOffset / this.chunkBytes) * this.chunkShare
   }
 
   /** How much of the block is still to be cut, 0 to 1; 0 without a block. */
@@ -86,8 +90,7 @@ export class ChunkCutter {
 
   /** How much of its block is behind the beginning of this chunk, 0 to 1. */
   shareBefore(phys: PhysAddr): number {
-    const chunks = Math.floor(this.blocks.blockBytes / this.chunkBytes)
-    return (phys % this.blocks.blockBytes) / (chunks * this.chunkBytes)
+    return ((phys % this.blocks.blockBytes) / this.chunkBytes) * this.chunkShare
   }
 
   /** Goes on with this block, whose first user the cutter is. */

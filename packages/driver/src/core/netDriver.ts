@@ -55,10 +55,11 @@ export interface DriverStatistics {
   readonly framesDroppedTransmit: number
   /** Rings without a descriptor now, for want of memory or of bus addresses: the driver asks again and again. */
   readonly rxRingsEmpty: number
-  /** Receive maps that count already, in parts, for frames to come: see `ReceiveStrategy.mapsAhead`. */
+  /** Receive maps made for frames to come, and unmaps that frames received still lack: see `ReceiveStrategy`. */
   readonly rxMapsAhead: number
-  /** Receive unmaps that do not count yet, in parts, for frames that are gone. */
   readonly rxUnmapsBehind: number
+  /** The most that one receive map is of. */
+  readonly rxMapBytesMax: number
 }
 
 /** No memory for a ring, or it could not be mapped. */
@@ -185,7 +186,8 @@ export class NetDriver {
       framesDroppedTransmit: transmit.dropped,
       rxRingsEmpty: rxRings.reduce((count, ring) => (ring.posted === 0 ? count + 1 : count), 0),
       rxMapsAhead: rxRings.reduce((sum, ring) => sum + strategy.mapsAhead(ring), 0),
-      rxUnmapsBehind: rxRings.reduce((sum, ring) => sum + strategy.unmapsBehind(ring), 0)
+      rxUnmapsBehind: rxRings.reduce((sum, ring) => sum + strategy.unmapsBehind(ring), 0),
+      rxMapBytesMax: strategy.mapBytesMax
     }
   }
 }

@@ -82,6 +82,11 @@ export class RxRing {
     return distance < 0 ? distance + this.count : distance
   }
 
+  /** Slots that have buffers. */
+  get filledCount(): number {
+    return this.filled.reduce((sum, isFilled) => sum + isFilled, 0)
+  }
+
   /** Has the device finished the next descriptor? */
   isDone(): boolean {
     if (this.nextToClean === this.nextToUse) return false

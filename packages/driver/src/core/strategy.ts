@@ -37,15 +37,20 @@ export class ReceiveContext {
 
 export interface ReceiveStrategy {
   readonly name: string
+  /** The most that one map is of. */
+  readonly mapBytesMax: number
   take(cpu: number, then: StepId): StepId
   release(cpu: number, then: StepId): StepId
   fill(cpu: number, then: StepId): StepId
   /**
-   * Parts of mapped blocks that no slot has got yet: a block's map is counted when it is made, all of its buffers'
-   * frames come later. 0 where each buffer has a map of its own.
+   * Maps that were made for frames to come: of the buffers in filled slots and of those that no slot has got yet. That
+   * of a block counts in parts, as many as it has buffers.
    */
   mapsAhead(ring: RxRing): number
-  /** Parts of mapped blocks that have been given back, and will be unmapped with the rest of their block. */
+  /**
+   * Unmaps that frames received still lack: parts of blocks that will be unmapped with the rest of their block. Below 0
+   * where a frame that is not received yet has had some of its unmaps.
+   */
   unmapsBehind(ring: RxRing): number
   /** At shutdown, with no other CPU at work: gives a filled slot's buffers back. */
   discard(cpu: number, ring: RxRing, slot: number): void

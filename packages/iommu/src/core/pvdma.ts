@@ -238,6 +238,11 @@ export class Pvdma {
     return 0
   }
 
+  /** Hypercalls that a map of so many pages makes, and its unmap too. */
+  readonly hypercallsFor = (count: number): number => {
+    return this.multiTce ? Math.ceil(count / LIST_MAX) : count
+  }
+
   /** All hypercalls made since the beginning. */
   get hypercalls(): number {
     return this.putTce + this.putTceIndirect + this.stuffTce + this.getTce

@@ -14,6 +14,9 @@ import type { DriverWorld } from "../ports.ts"
 import type { RxRing } from "../rxRing.ts"
 import { BODY_BUFFER_BYTES, HEAD_BUFFER_BYTES, type ReceiveContext, type ReceiveStrategy } from "../strategy.ts"
 
+/** Head and body. */
+const BUFFERS = 2
+
 export class MapPerPacket implements ReceiveStrategy {
   static readonly mapsWholeBlocks = false
   declare readonly name: string
@@ -27,6 +30,9 @@ export class MapPerPacket implements ReceiveStrategy {
   declare private readonly newBody: Int32Array
   declare private readonly newHeadBus: Float64Array
   declare private readonly isPairReady: Uint8Array
+  /** Maps of that pair, and unmaps of the frame that it replaces, until it lies in a slot. */
+  declare private readonly mapsMade: Uint8Array
+  declare private readonly unmapsMade: Uint8Array
   declare private readonly pairHeadMapped: number
   declare private readonly pairBodyMapped: number
   declare private readonly pairGivenUp: number
@@ -47,6 +53,8 @@ export class MapPerPacket implements ReceiveStrategy {
     this.newBody = new Int32Array(cpus.count)
     this.newHeadBus = new Float64Array(cpus.count)
     this.isPairReady = new Uint8Array(cpus.count)
+    this.mapsMade = new Uint8Array(cpus.count)
+    this.unmapsMade = new Uint8Array(cpus.count)
     this.pairHeadMapped = cpus.define("pair: head mapped", (cpu) => this.mapBody(cpu))
     this.pairBodyMapped = cpus.define("pair: body mapped", (cpu) => this.pairMapped(cpu))
     this.pairGivenUp = cpus.define("pair: given up", (cpu) => this.noPair(cpu))
@@ -104,6 +112,7 @@ export class MapPerPacket implements ReceiveStrategy {
     const bus = device.mapped[cpu]!
     if (device.mappingError(bus)) return this.noPair(cpu)
     this.newHeadBus[cpu] = bus
+    this.mapsMade[cpu] = 1
     return device.beginMapSingle(cpu, this.newBody[cpu]!, BODY_BUFFER_BYTES, FROM_DEVICE, this.pairBodyMapped)
   }
 
@@ -113,10 +122,12 @@ export class MapPerPacket implements ReceiveStrategy {
       return device.beginUnmapSingle(cpu, this.newHeadBus[cpu]!, HEAD_BUFFER_BYTES, FROM_DEVICE, this.pairGivenUp)
     }
     this.isPairReady[cpu] = 1
+    this.mapsMade[cpu] = 2
     return cpus.leave(cpu)
   }
 
   private readonly noPair = (cpu: number): number => {
+    this.mapsMade[cpu] = 0
     this.blocks.put(this.newHead[cpu]!)
     this.blocks.put(this.newBody[cpu]!)
     return this.world.cpus.leave(cpu)
@@ -134,6 +145,7 @@ export class MapPerPacket implements ReceiveStrategy {
   }
 
   private readonly unmapBody = (cpu: number): number => {
+    this.unmapsMade[cpu] = 1
     const ring = this.context.rings[cpu]!
     const bodyBus = ring.bodyBus[ring.nextToClean]!
     return this.world.device.beginUnmapSingle(cpu, bodyBus, BODY_BUFFER_BYTES, FROM_DEVICE, this.takeDone)
@@ -155,6 +167,8 @@ export class MapPerPacket implements ReceiveStrategy {
     ring.headBus[slot] = this.newHeadBus[cpu]!
     ring.bodyBus[slot] = this.world.device.mapped[cpu]!
     ring.fill(slot, this.newHead[cpu]!, this.newBody[cpu]!)
+    this.mapsMade[cpu] = 0
+    this.unmapsMade[cpu] = 0
   }
 
   private readonly fillSlot = (cpu: number): number => {
@@ -165,8 +179,22 @@ export class MapPerPacket implements ReceiveStrategy {
     return this.world.cpus.leave(cpu)
   }
 
-  readonly mapsAhead = (): number => 0
-  readonly unmapsBehind = (): number => 0
+  get mapBytesMax(): number {
+    return BODY_BUFFER_BYTES
+  }
+
+  readonly mapsAhead = (ring: RxRing): number => {
+    return BUFFERS * ring.filledCount + this.sumOf(this.mapsMade, ring)
+  }
+
+  readonly unmapsBehind = (ring: RxRing): number => {
+    return -this.sumOf(this.unmapsMade, ring)
+  }
+
+  /** Over the CPUs that poll this ring, which is one at most. */
+  private readonly sumOf = (made: Uint8Array, ring: RxRing): number => {
+    return made.reduce((sum, count, cpu) => sum + (this.context.rings[cpu] === ring ? count : 0), 0)
+  }
 
   readonly discard = (cpu: number, ring: RxRing, slot: number): void => {
     const { device } = this.world

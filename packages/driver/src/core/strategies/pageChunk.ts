@@ -175,8 +175,14 @@ export class PageChunk implements ReceiveStrategy {
     ring.fill(slot, head, body)
   }
 
-  readonly mapsAhead = ({ queue }: RxRing): number => {
-    return this.heads[queue]!.uncutShare + this.bodies[queue]!.uncutShare
+  get mapBytesMax(): number {
+    return this.blocks.blockBytes
+  }
+
+  readonly mapsAhead = ({ filledCount, queue }: RxRing): number => {
+    const heads = this.heads[queue]!
+    const bodies = this.bodies[queue]!
+    return filledCount * (heads.chunkShare + bodies.chunkShare) + heads.uncutShare + bodies.uncutShare
   }
 
   readonly unmapsBehind = (ring: RxRing): number => {
