@@ -157,7 +157,8 @@ const waits = of("window", [
   [
     "latencyNs.p50",
     NS,
-    "Median time from the first bit on the wire (open loop, replay: from the time due) to the sink"
+    "Median time to the sink from the first bit on the wire, of the first transmission where a segment was sent " +
+      "again (open loop, replay: from the time due)"
   ],
   ["latencyNs.p99", NS, "99 % of the frames took no longer"],
   ["latencyNs.p999", NS, "99.9 % of the frames took no longer"]

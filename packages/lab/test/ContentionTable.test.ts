@@ -94,7 +94,7 @@ describe("the table", () => {
       "maple            1.78  >9k",
       "1 of 3 points sampled, 95 % interval within 0.50 %",
       "~ 1 guess, of a sample that does not stand for the whole run",
-      "> 1 point would pass 9,007 simulated seconds and was refused"
+      "> 1 point would pass 9,000 simulated seconds and was refused"
     ])
   })
 })
@@ -162,7 +162,7 @@ describe("the chart", () => {
     }
     expect(encoding.x.scale.domain).toEqual([1, 1024])
     const said = title.subtitle.join(" ")
-    expect(said).toContain("would pass 9,007 simulated seconds (threads): direct (512, 1024) ")
+    expect(said).toContain("would pass 9,000 simulated seconds (threads): direct (512, 1024) ")
     for (const line of names) expect(said).toContain(` ${line} (512, 1024)`)
     expect(Math.max(...title.subtitle.map(({ length }) => length))).toBeLessThanOrEqual(100)
   })

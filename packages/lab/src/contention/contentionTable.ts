@@ -1,4 +1,5 @@
 /** The table of a study on a terminal of 80 columns. */
+import { RUN_SECONDS_MAX } from "@vnic/sim"
 import { COLUMNS, wrapped } from "../Lines.ts"
 import type { ContentionEnvelope, Point } from "./contentionResult.ts"
 
@@ -94,8 +95,8 @@ const guessesInWords = ({ length }: ReadonlyArray<Point>): string => {
 }
 
 const refusedInWords = ({ length }: { readonly length: number }): string =>
-  `> ${length === 1 ? "1 point" : `${length} points`} would pass 9,007 simulated seconds and ` +
-  `${length === 1 ? "was" : "were"} refused`
+  `> ${length === 1 ? "1 point" : `${length} points`} would pass ${RUN_SECONDS_MAX.toLocaleString("en")} ` +
+  `simulated seconds and ${length === 1 ? "was" : "were"} refused`
 
 /** Heading, the points, and how they were come by; no line is longer than 80 columns. */
 export const renderContention = (envelope: ContentionEnvelope): string => {
