@@ -14,6 +14,7 @@ import {
 } from "@vnic/dma-api/core"
 import { CachingTable, type FlatTableOptions } from "@vnic/dma-api/testing"
 import { makeBitmap } from "../src/core/iova/bitmap.ts"
+import { makeIdentityAllocator } from "../src/core/iova/identity.ts"
 import { MASK_32, PAGE_BYTES, setUp } from "./support/setup.ts"
 
 const STEP_COSTS = { allocatePs: 0, freePs: 0, nodePs: 0, wordPs: 0 }
@@ -110,3 +111,11 @@ it.each(["strict", "lazy-global", "lazy-per-cpu"] as const)(
     expect(dma.snapshot()).toMatchObject({ maps: 600, unmaps: 600, live: 0 })
   }
 )
+
+it("one that shares pages is asked which of them suit it", () => {
+  const { dma } = setUp("iommu", { allocator: makeIdentityAllocator })
+  const device = dma.attach("disk0", 2 ** 19 - 1)
+  const block = device.allocCoherent(0, PAGE_BYTES)!
+  expect(block.busAddr).toBe(block.phys)
+  expect(block.phys).toBeGreaterThan(0)
+})

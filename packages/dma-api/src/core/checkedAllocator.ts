@@ -89,8 +89,14 @@ class CheckedAllocator implements IovaAllocator {
     return this.own.beginFree(cpu, first, pages, then)
   }
 
-  readonly canEverFit = (pages: number, alignment: number, reach: number, boundary = 0): boolean => {
-    return this.own.canEverFit(pages, alignment, reach, boundary)
+  readonly canEverFit = (
+    pages: number,
+    alignment: number,
+    reach: number,
+    boundary = 0,
+    physPage = IOVA_NONE
+  ): boolean => {
+    return this.own.canEverFit(pages, alignment, reach, boundary, physPage)
   }
 }
 

@@ -1,4 +1,7 @@
-/** How long a window must be for what is mapped in it at once, whatever the order in which mappings come and go. */
+/**
+ * How long a window must be for what is mapped in it at once, whatever the order in which mappings come and go. They
+ * are aligned to their lengths, and of one page or of more than go to the small pools of `bitmap-pool`, 15.
+ */
 import type { AllocatorName } from "./allocators.ts"
 import { poolStarts } from "./iova/bitmapPool.ts"
 import { powerOfTwoFrom } from "./iova/powersOfTwo.ts"
