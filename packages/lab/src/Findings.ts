@@ -37,7 +37,7 @@ export const placed = (world: World, problem: FieldProblem | Conflict): Problem 
   const flag = changeOf(world, path)
   // A flag of its own says which setting it is.
   const isSaid = flag?.isFlag === true && flag.path.join(".") === path.join(".")
-  const message = name === wrong ? problem.message : `does not go with ${wrong}: ${problem.message}`
+  const message = name === wrong ? problem.message : `does not go with ${wrong}, since ${problem.message}`
   return { where: locateIn(world, path, problem.part), path: isSaid ? "" : name, message }
 }
 

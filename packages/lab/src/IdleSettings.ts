@@ -80,6 +80,10 @@ const unused = (written: ReadonlyArray<Written>, elsewhere: ReadonlyArray<Writte
   return written.filter(({ place }) => !used.has(place))
 }
 
+/** One of those that are written in one place. */
+const firstOfPlaces = (written: ReadonlyArray<Written>): ReadonlyArray<Written> =>
+  written.filter(({ place }, index) => written.findIndex((other) => other.place === place) === index)
+
 /**
  * What is written, and has an effect in none of the worlds that it is written for. `others` are those of the file
  * alone: what the command line leaves without effect there is not to blame. They are made only if anything is idle.
@@ -90,7 +94,7 @@ export const findIdle = (
 ): ReadonlyArray<{ readonly world: World; readonly conflict: Conflict }> => {
   const idle = unused(writtenIn(worlds))
   if (idle.length === 0) return []
-  return unused(idle, writtenIn(others())).map(({ reason, setting, world }) => {
+  return firstOfPlaces(unused(idle, writtenIn(others()))).map(({ reason, setting, world }) => {
     const message = `has no effect with ${reason}; leave it out`
     return { world, conflict: { path: setting.split("."), part: "key", message, involves: [setting] } }
   })

@@ -64,11 +64,18 @@ export const limitOf = ({ bus, cpus, frames, locks, wires }: WindowUse, outside:
     return { resource: limiting === busiestCpu && isOneOfSeveral ? "CPUs" : busiest, busyShare, busiest }
   }
   const [busiest, busyShare] = busiestOf([wire, ...candidates])
-  return { resource: frames.passed < FRAMES_MIN ? outside : insteadOf(outside, isLosing, cpus), busyShare, busiest }
+  const resource = frames.passed < FRAMES_MIN ? "too few frames" : insteadOf(outside, isLosing, { cpus, locks })
+  return { resource, busyShare, busiest }
 }
 
 /** What limits where no serial resource is full. */
-const insteadOf = (outside: string, isLosing: boolean, cpus: WindowUse["cpus"]): string => {
-  if (cpus.some(({ busyShare }) => busyShare >= FULL_SHARE)) return "waits for locks"
+const insteadOf = (outside: string, isLosing: boolean, { cpus, locks }: Pick<WindowUse, "cpus" | "locks">): string => {
+  const isSpinning = cpus.some(
+    ({ busyShare, workShare }) => busyShare >= FULL_SHARE && busyShare - workShare > 1 - FULL_SHARE
+  )
+  if (isSpinning) {
+    const [one, ...others] = locks.filter(([, share]) => share > 0)
+    return one !== undefined && others.length === 0 ? one[0] : "waits for locks"
+  }
   return isLosing ? "dropped frames" : outside
 }

@@ -30,24 +30,49 @@ export interface World {
   readonly run: WrittenRun | undefined
 }
 
+/**
+ * What a change of a section comes to: changes of the settings in it, since what it does not name stays as it is. A
+ * section with a kind is another one from then on, and is changed as a whole.
+ */
+const settingsOf = (change: Change): ReadonlyArray<Change> => {
+  const { locate, path, value } = change
+  if (!isSection(value) || Object.hasOwn(value, "kind") || Object.keys(value).length === 0) return [change]
+  return Object.entries(value).flatMap(([name, inner]) =>
+    settingsOf({
+      ...change,
+      path: [...path, name],
+      value: inner,
+      locate: (inside, part) => locate([name, ...inside], part)
+    })
+  )
+}
+
 /** The changes of a run, in the order of the file. */
 export const runChanges = (
   source: ScenarioSource,
   run: string,
   overrides: Readonly<Record<string, unknown>>
 ): ReadonlyArray<Change> =>
-  Object.entries(overrides).map(([dotted, value]) => ({
-    path: dotted.split("."),
-    value,
-    locate: (inside, part) => source.locate(["runs", run, dotted, ...inside], part)
-  }))
+  Object.entries(overrides).flatMap(([dotted, value]) =>
+    settingsOf({
+      path: dotted.split("."),
+      value,
+      locate: (inside, part) => source.locate(["runs", run, dotted, ...inside], part)
+    })
+  )
 
-/** Settings that a run writes both by themselves and in a section that it writes as a whole: one would be lost. */
+/** Settings that a run writes twice, or by themselves and in a section that it writes as a whole: one would be lost. */
 export const overlaps = (changes: ReadonlyArray<Change>): ReadonlyArray<Problem> =>
-  changes.flatMap(({ locate, path }) => {
-    const whole = changes.find((other) => other.path.length < path.length && touches(other.path, path))
+  changes.flatMap(({ locate, path }, index) => {
+    const isLost = (other: Change, at: number): boolean =>
+      touches(other.path, path) &&
+      (other.path.length < path.length || (other.path.length === path.length && at < index))
+    const whole = changes.find(isLost)
     if (whole === undefined) return []
-    const message = `the run writes all of ${whole.path.join(".")} as well; write it in there`
+    const isTwice = whole.path.length === path.length
+    const message = isTwice
+      ? "the run writes it twice; write it once"
+      : `the run writes all of ${whole.path.join(".")} as well; write it in there`
     return [{ where: locate([], "key"), path: path.join("."), message }]
   })
 
@@ -58,10 +83,10 @@ const SET = "--set"
 export type Setting = string | { readonly flag: string; readonly path: string; readonly value: unknown }
 
 /** Reads a setting; the value of a text is read as in a file. */
-export const readSetting = (setting: Setting): Change | { readonly problem: Problem } => {
+export const readSetting = (setting: Setting): ReadonlyArray<Change> | { readonly problem: Problem } => {
   if (typeof setting !== "string") {
     const { flag, path, value } = setting
-    return { path: path.split("."), value, isFlag: true, locate: () => flag }
+    return [{ path: path.split("."), value, isFlag: true, locate: () => flag }]
   }
   const text = setting
   const equals = text.indexOf("=")
@@ -76,7 +101,7 @@ export const readSetting = (setting: Setting): Change | { readonly problem: Prob
     return { problem: { where: SET, path: path.join("."), message } }
   }
   const value: unknown = document.toJS({ maxAliasCount: 0, reviver: exactNumber })
-  return { path, value, locate: () => SET }
+  return settingsOf({ path, value, locate: () => SET })
 }
 
 /** What a flag of its own and another setting say both: one would be lost. */

@@ -36,7 +36,8 @@ export interface LockResult {
 export interface LimitResult {
   /**
    * `busiest` when it limits, or `CPUs` when several do; `waits for locks`, none of which is full, where CPUs have no
-   * time left; `dropped frames`; else what is outside of the host: the senders' windows or the offered load.
+   * time left; `dropped frames`; `too few frames` in a window too small to tell; else what is outside of the host: the
+   * senders' windows or the offered load.
    */
   readonly resource: string
   /** How busy `busiest` was, from 0 to 1. */
@@ -87,8 +88,8 @@ export interface RunResult {
   readonly wireGbps: number
   readonly framesPerSecond: number
   /**
-   * The serial resource with the highest busy share from 97 % up, in a window of at least 34 frames; else the
-   * senders' windows or the offered load.
+   * The serial resource with the highest busy share from 97 % up, in a window of at least 34 frames; else what keeps
+   * frames from coming faster.
    */
   readonly limit: LimitResult
   /** Frames of the whole run, drained: offered = delivered + dropped. */

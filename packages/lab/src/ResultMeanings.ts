@@ -60,8 +60,8 @@ const rates = of("window", [
   [
     "limit.resource",
     "",
-    "`busiest` where it was busy 97 % of a window of 34 frames or more, `CPUs` where several were; else " +
-      "`waits for locks`, `dropped frames`, `senders' windows` or `offered load`"
+    "`busiest` where it was busy 97 % of a window of 34 frames or more, `CPUs` where several were; `too few " +
+      "frames` in a smaller window; else `waits for locks`, `dropped frames`, `senders' windows` or `offered load`"
   ],
   ["limit.busiest", "", "The serial resource (wire, bus, lock, CPU) that limits; where none does, the busiest"],
   ["limit.busyShare", SHARE, "Its busy share; a CPU that waits for a lock does not count as busy here"]

@@ -146,7 +146,7 @@ const checked = (
   for (const setting of settings) {
     const change = readSetting(setting)
     if ("problem" in change) findings.add(change.problem)
-    else changes.push(change)
+    else changes.push(...change)
   }
 
   for (const problem of repetitions(changes)) findings.add(problem)

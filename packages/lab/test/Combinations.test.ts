@@ -20,7 +20,7 @@ describe("impossible combinations", () => {
     ],
     [
       "iommu: { kind: none }",
-      "iommu.kind: does not go with dma.backend: " +
+      "iommu.kind: does not go with dma.backend, since " +
         "iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: tce"
     ],
     [
@@ -50,12 +50,12 @@ describe("impossible combinations", () => {
     ["iommu: { kind: vtd }", "iommu.kind: vtd is not what power7-pseries has; set iommu.kind: tce, or another profile"],
     [
       "profile: x86-sandybridge",
-      "profile: does not go with iommu.kind: " +
+      "profile: does not go with iommu.kind, since " +
         "tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
     ],
     [
       "profile: x86-sandybridge\niommu: { kind: none }",
-      "iommu.kind: does not go with dma.backend: " +
+      "iommu.kind: does not go with dma.backend, since " +
         "iommu needs an IOMMU, and iommu.kind is none; set dma.backend: direct, or iommu.kind: vtd"
     ],
     ["nic: { queues: 9 }", "nic.queues: 9 queues need a CPU each, and host.cpus is 8; at most 8"],
@@ -86,7 +86,7 @@ describe("impossible combinations", () => {
     ["traffic: { kind: open-loop, rate: 20 Gb/s }", "traffic.rate: 20 Gb/s is more than the link's 10 Gb/s"],
     [
       "link: { mtu: 1000 B }\ntraffic: { kind: open-loop }",
-      "link.mtu: does not go with traffic.sizes: " +
+      "link.mtu: does not go with traffic.sizes, since " +
         "imix, with frames of 1518 B, is too large; at most 1018 B, the longest at link.mtu 1000 B"
     ]
   ])("%j", (text, message) => {
@@ -164,14 +164,15 @@ describe("impossible combinations", () => {
   })
 
   it("are placed where a setting is written that they come from, nearest to the command line", () => {
-    const queues = "nic.queues: 8 queues need a CPU each, and host.cpus is 1; at most 1"
+    const needed = "8 queues need a CPU each, and host.cpus is 1; at most 1"
+    const queues = `does not go with nic.queues, since ${needed}`
     expect(problems("nic: { queues: 8 }\nruns: { x: { host.cpus: 1 } }")).toEqual([
-      `mine.yaml:2:25 host.cpus: does not go with ${queues} (run x)`
+      `mine.yaml:2:25 host.cpus: ${queues} (run x)`
     ])
-    expect(problems("nic: { queues: 8 }\nhost: { cpus: 1 }")).toEqual([`mine.yaml:1:16 ${queues}`])
-    expect(problems("host: { cpus: 1 }")).toEqual([`mine.yaml:1:15 host.cpus: does not go with ${queues}`])
-    expect(problems("nic: { queues: 8 }", ["host.cpus=1"])).toEqual([`--set host.cpus: does not go with ${queues}`])
-    const iommu = "iommu.kind: tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
+    expect(problems("nic: { queues: 8 }\nhost: { cpus: 1 }")).toEqual([`mine.yaml:1:16 nic.queues: ${needed}`])
+    expect(problems("host: { cpus: 1 }")).toEqual([`mine.yaml:1:15 host.cpus: ${queues}`])
+    expect(problems("nic: { queues: 8 }", ["host.cpus=1"])).toEqual([`--set host.cpus: ${queues}`])
+    const iommu = "iommu.kind, since tce is not what x86-sandybridge has; set iommu.kind: vtd, or another profile"
     expect(problems("iommu: { kind: tce }\nruns: { a: { profile: x86-sandybridge }, b: {} }")).toEqual([
       `mine.yaml:2:23 profile: does not go with ${iommu} (run a)`
     ])

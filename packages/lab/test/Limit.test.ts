@@ -47,7 +47,7 @@ describe("a full resource", () => {
     expect(limit({ locks: locks(0.97) })).toEqual(named("tree", 0.97))
     expect(limit({ locks: locks(0.969) })).toEqual(named("offered load", 0.969, "tree"))
     const few = { passed: 33, delivered: 33, taken: 33 }
-    expect(limit({ frames: few, locks: locks(1) })).toEqual(named("offered load", 1, "tree"))
+    expect(limit({ frames: few, locks: locks(1) })).toEqual(named("too few frames", 1, "tree"))
   })
 
   it("is the busiest of several, and of equally busy ones the one farthest along a frame's way", () => {
@@ -87,6 +87,15 @@ describe("where nothing is full", () => {
     const cpus = [cpu(0.5, 1), cpu(0.5, 1)]
     expect(limit({ cpus })).toEqual(named("waits for locks", 0.6, "queue"))
     expect(limit({ cpus: [cpu(0.5, 0.96), cpu(0.5, 0.96)] }).resource).toBe("offered load")
+    expect(limit({ cpus: [cpu(0.96, 0.98)] }).resource).toBe("offered load")
+  })
+
+  it("and there is but one lock, they wait for that", () => {
+    const locks: WindowUse["locks"] = [
+      ["tree", 0.95],
+      ["queue", 0]
+    ]
+    expect(limit({ cpus: [cpu(0.5, 1)], locks })).toEqual(named("tree", 0.95))
   })
 
   it("losses are blamed, not what is outside", () => {

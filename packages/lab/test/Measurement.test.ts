@@ -35,7 +35,7 @@ describe("the limit", () => {
   it.each([1, 2, 33])("is not named over %i frames, however full the wire was", async (frameCount) => {
     const { frames, limit } = await replayed(frameCount)
     expect(frames.delivered).toBe(frameCount)
-    expect(limit).toEqual({ resource: "offered load", busyShare: expect.closeTo(1, 4) as number, busiest: "wire" })
+    expect(limit).toEqual({ resource: "too few frames", busyShare: expect.closeTo(1, 4) as number, busiest: "wire" })
   })
 
   it("is named over as many frames as can tell 97 % from 100 %", async () => {
@@ -135,6 +135,6 @@ describe("a window in which nothing was delivered", () => {
     expect(dma.rx).toEqual({ mapsPerFrame: null, unmapsPerFrame: null })
     expect(dma.tx).toEqual({ mapsPerFrame: null, unmapsPerFrame: null })
     expect(locks[0]).toMatchObject({ utilization: 0, meanWaitNs: null, contendedShare: null })
-    expect(limit).toMatchObject({ resource: "offered load", busyShare: 0 })
+    expect(limit).toMatchObject({ resource: "too few frames", busyShare: 0 })
   })
 })

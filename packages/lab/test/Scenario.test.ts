@@ -105,6 +105,22 @@ describe("settings of the command line", () => {
     ])
   })
 
+  it("change what they name in a section, as a run does, and leave the rest of it; with a kind it is another one", () => {
+    const file = "nic: { queues: 2, rx: { descriptors: 64 } }\niommu: { window: 256 MiB }\n"
+    const worldOf = (text: string, settings: ReadonlyArray<string> = []) =>
+      parse(file + text, settings).runs[0]!.scenario
+    for (const { iommu, nic } of [
+      worldOf("", ["nic={interruptInterval: 8 us, rx: {dropEnable: false}}"]),
+      worldOf("runs: { a: { nic: { interruptInterval: 8 us, rx: { dropEnable: false } } } }"),
+      worldOf("runs: { a: { nic.interruptInterval: 8 us, nic.rx: { dropEnable: false } } }")
+    ]) {
+      expect(nic).toMatchObject({ queues: 2, interruptIntervalPs: 8e6, rx: { descriptors: 64, dropEnable: false } })
+      expect(iommu).toMatchObject({ windowBytes: 2 ** 28 })
+    }
+    expect(worldOf("", ["iommu={multiTce: false}"]).iommu).toMatchObject({ windowBytes: 2 ** 28, multiTce: false })
+    expect(worldOf("", ["iommu={kind: tce}"]).iommu).toMatchObject({ windowBytes: 2 ** 30 })
+  })
+
   it("need not say the default kind of traffic", () => {
     const trafficOf = (text: string, settings: ReadonlyArray<string>) => parse(text, settings).runs[0]!.scenario.traffic
     expect(trafficOf("seed: 1", ["traffic.streams=4"])).toMatchObject({ kind: "closed-loop", streams: 4 })
@@ -118,9 +134,11 @@ describe("settings of the command line", () => {
     expect(problems("runs: { a: { traffic.rate: line } }")).toEqual([
       `mine.yaml:1:14 ${missing} open-loop or replay (run a)`
     ])
-    // Nor is what was of another kind made a closed loop because a run writes it anew.
+    // Nor is what was of another kind made a closed loop because a run changes a part of it.
     const open = "traffic: { kind: open-loop }\nruns: { a: { traffic: { streams: 4 } } }"
-    expect(problems(open)).toEqual([`mine.yaml:2:14 ${missing} closed-loop (run a)`])
+    expect(problems(open)).toEqual([
+      expect.stringMatching(/^mine\.yaml:2:25 traffic\.streams: streams is not a known key; .* \(run a\)$/u)
+    ])
     expect(trafficOf("runs: { a: { traffic: { streams: 4 } } }", [])).toMatchObject({ kind: "closed-loop" })
   })
 
@@ -287,7 +305,11 @@ describe("bad input", () => {
     ],
     [
       "runs:\n  a: { nic.rx.descriptors: 128, nic.rx: { descriptors: 64 } }",
-      "mine.yaml:2:8 nic.rx.descriptors: the run writes all of nic.rx as well; write it in there"
+      "mine.yaml:2:43 nic.rx.descriptors: the run writes it twice; write it once"
+    ],
+    [
+      "runs:\n  a: { iommu.window: 1 GiB, iommu: { kind: tce } }",
+      "mine.yaml:2:8 iommu.window: the run writes all of iommu as well; write it in there"
     ],
     ...["", " a", "a ", "a\nb", "a\u001b[31m", "a\u202eb", "x".repeat(65)].map((name) => [
       `runs: { ${JSON.stringify(name)}: {} }`,

@@ -4,6 +4,7 @@ const COLUMNS = 80
 
 /** Characters of a line on stdout; no limit where it goes to a file or a pipe. */
 export const lineColumns = (): number => {
-  const { columns = COLUMNS, isTTY } = process.stdout
-  return isTTY ? columns : Infinity
+  const { columns, isTTY } = process.stdout
+  // A terminal that does not know its width says 0.
+  return isTTY ? columns || COLUMNS : Infinity
 }
