@@ -123,8 +123,8 @@ const quantityAbout = (quantity: Quantity): string =>
 
 const ABOUT = [
   `A scenario is a YAML or JSON file. It describes one world; each entry of \`runs\` changes some settings of that
-world, by dotted path, and \`--set path=value\` changes all runs. What a change of a section does not name stays as it is; a
-section with a \`kind\` is written anew. Every key may be left out unless it is required here.`,
+world, by dotted path, and \`--set path=value\` changes all runs. What a change of a section does not name stays as it
+is; a section with a \`kind\` is written anew. Every key may be left out unless it is required here.`,
   "A count is a bare number. A quantity is text with its unit:",
   QUANTITIES.map(quantityAbout).join("\n"),
   "Upper limits are those beside the defaults of everything else.",

@@ -105,7 +105,7 @@ describe("settings of the command line", () => {
     ])
   })
 
-  it("change what they name in a section, as a run does, and leave the rest of it; with a kind it is another one", () => {
+  it("change what they name in a section, as a run does, and leave the rest, unless they name its kind", () => {
     const file = "nic: { queues: 2, rx: { descriptors: 64 } }\niommu: { window: 256 MiB }\n"
     const worldOf = (text: string, settings: ReadonlyArray<string> = []) =>
       parse(file + text, settings).runs[0]!.scenario
