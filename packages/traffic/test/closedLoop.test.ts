@@ -102,12 +102,17 @@ describe("drops", () => {
       expect(traffic.isDrained).toBe(true)
       expect(frames.inUse).toBe(0)
       const receiver = host.receiver!
-      for (let stream = 0; stream < 4; stream++) {
-        expect(receiver.hasHole(stream)).toBe(false)
-        expect(receiver.deliveredTotalBytes[stream]).toBeGreaterThan(0)
-      }
+      // A sender that has been stopped gives a stream up after nine time-outs in a row, and no other.
+      const { streamsGivenUp } = (traffic.source as ClosedLoop).sender.counters()
+      if (lossPercent <= 10) expect(streamsGivenUp).toBe(0)
+      const streams = [0, 1, 2, 3]
+      expect(streams.filter((stream) => receiver.hasHole(stream)).length).toBeLessThanOrEqual(streamsGivenUp)
+      for (const stream of streams) expect(receiver.deliveredTotalBytes[stream]).toBeGreaterThan(0)
       const delivered = receiver.deliveredTotalBytes.reduce((sum, bytes) => sum + bytes, 0)
-      expect(traffic.streamSink!.newBytes[0]).toBe(delivered)
+      // What lies beyond the hole of a stream that was given up has come, but is not in order.
+      const newBytes = traffic.streamSink!.newBytes[0]!
+      if (streamsGivenUp === 0) expect(newBytes).toBe(delivered)
+      else expect(newBytes).toBeGreaterThanOrEqual(delivered)
     },
     60_000
   )
